@@ -1,0 +1,3 @@
+//! What bytes mean: pure functions between bytes and values.
+
+pub use crate::encoding::Malformed;

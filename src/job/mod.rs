@@ -1,0 +1,29 @@
+//! What should happen in a bucket, decided as a value, and carried out.
+
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bucket::Bucket;
+use crate::clock::Clock;
+pub use report::{Event, JobId, Level, Report, Silent};
+
+/// All that a job needs from outside, passed in.
+#[derive(Clone)]
+pub struct Env {
+    /// The bucket it works on.
+    pub bucket: Bucket,
+    /// Where CPU work runs; never rayon's global pool.
+    pub pool: Arc<rayon::ThreadPool>,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// Who hears of progress.
+    pub report: Arc<dyn Report>,
+    /// A folder of our own for spills and caches (`--data-dir`); may not exist yet.
+    pub scratch: PathBuf,
+    /// Says when to stop; checked between steps.
+    pub cancel: CancellationToken,
+}
