@@ -1,1 +1,5 @@
-//! Filled by its own issue parts.
+//! One block as one thing: opened, built, published, retired.
+
+mod stream;
+
+pub use stream::{Part, RangeStream, ReadAhead};
