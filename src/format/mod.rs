@@ -1,6 +1,9 @@
 //! What bytes mean: pure functions between bytes and values.
 
+mod gojson;
 pub mod index;
+pub mod marks;
+pub mod meta;
 pub mod segment;
 
 pub use crate::encoding::Malformed;

@@ -24,6 +24,9 @@ impl fmt::Display for NotABlockId {
 impl std::error::Error for NotABlockId {}
 
 impl BlockId {
+    /// All zeros: what Go has where no id was given.
+    pub const ZERO: BlockId = BlockId(0);
+
     /// From a creation time and 80 bits of chance, both passed in so that a run can be repeated.
     pub fn from_parts(created: Millis, chance: u128) -> Self {
         let time = (created.clamp(0, (1 << 48) - 1) as u128) << 80;
