@@ -2,15 +2,37 @@
 //!
 //! Keys are full paths below the configured prefix, `/`-separated, without a leading slash.
 //! Bucket files are read, never mapped: a file that is cut short while mapped would end the process.
+//!
+//! Nothing here relies on conditional writes: some stores accept `If-None-Match` and overwrite
+//! all the same. Two writers of one key are kept apart by names (block ids), not by the store.
 
+mod disk;
+mod failure;
+mod key;
+mod objects;
+mod parts;
+mod requests;
+mod upload;
+
+use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::Millis;
+use disk::Disk;
+use key::Keys;
+use objects::Objects;
+use requests::Counters;
+pub use requests::{Requests, Tally};
+use upload::Sink;
+pub use upload::Upload;
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,59 +56,205 @@ pub struct Folder {
     pub folders: Vec<String>,
 }
 
+/// An upload that was begun and neither finished nor aborted: parts that are billed and not
+/// listed, or a half-written file beside its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The key the object would have had.
+    pub key: String,
+    /// The provider's name for the upload.
+    pub id: String,
+    /// When it was begun, or on a file system last written to.
+    pub started: Millis,
+    /// Bytes it holds, where the provider tells.
+    pub len_bytes: Option<u64>,
+}
+
+/// How a store behind `object_store` wants to be used.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// How many bytes one ranged read should ask for.
+    pub read_bytes: usize,
+    /// Size of the parts of a streamed object, unless its bound needs larger ones.
+    pub part_bytes: u64,
+    /// How many parts of one object may be under way.
+    pub parts_in_flight: usize,
+    /// Metadata and storage class that every object is given.
+    pub attributes: object_store::Attributes,
+}
+
+impl Default for Tuning {
+    /// For a store where a request costs next to nothing.
+    fn default() -> Self {
+        Tuning { read_bytes: NEAR_READ_BYTES, part_bytes: 8 << 20, parts_in_flight: 2, attributes: Default::default() }
+    }
+}
+
+/// Where a request costs next to nothing, small reads keep memory low.
+const NEAR_READ_BYTES: usize = 1 << 20;
+
 /// A bucket; cheap to clone.
 #[derive(Clone)]
 pub struct Bucket {
     inner: Arc<Inner>,
 }
 
-struct Inner {}
+struct Inner {
+    name: String,
+    keys: Keys,
+    store: Store,
+    counters: Arc<Counters>,
+}
+
+enum Store {
+    Disk(Disk),
+    Objects(Objects),
+}
 
 impl Bucket {
+    /// An empty bucket in memory.
+    pub fn memory() -> Bucket {
+        Bucket::new(
+            "memory".to_owned(),
+            Keys::default(),
+            Store::Objects(Objects::new(Arc::new(InMemory::new()), Tuning::default())),
+        )
+    }
+
+    /// A bucket in a directory, which the first write makes if it is not there.
+    ///
+    /// # Errors
+    /// `Invalid` for an empty path or a prefix that cannot be one.
+    pub fn filesystem(directory: impl AsRef<Path>, prefix: &str) -> Result<Bucket> {
+        let root = std::path::absolute(directory.as_ref())
+            .map_err(|e| Error::new(Kind::Invalid, "the bucket's directory has no name").source(e))?;
+        Ok(Bucket::new(format!("FILESYSTEM {}", root.display()), Keys::new(prefix)?, Store::Disk(Disk::new(root))))
+    }
+
+    /// A bucket over any store: wrappers, tests, providers of other crates.
+    ///
+    /// # Errors
+    /// `Invalid` for a prefix that cannot be one.
+    pub fn over(store: Arc<dyn ObjectStore>, prefix: &str, tuning: Tuning) -> Result<Bucket> {
+        Ok(Bucket::new(store.to_string(), Keys::new(prefix)?, Store::Objects(Objects::new(store, tuning))))
+    }
+
+    fn new(mut name: String, keys: Keys, store: Store) -> Bucket {
+        if !keys.prefix().is_empty() {
+            name = format!("{name} below {}/", keys.prefix());
+        }
+        Bucket { inner: Arc::new(Inner { name, keys, store, counters: Arc::default() }) }
+    }
+
     /// A whole object of at most `limit_bytes`.
     ///
     /// # Errors
     /// `NotFound`; `Limit` when it is larger; `Unavailable`, `Denied` from the provider.
-    pub async fn get(&self, _key: &str, _limit_bytes: u64) -> Result<Bytes> {
-        let _ = &self.inner;
-        unreachable!()
+    pub async fn get(&self, key: &str, limit_bytes: u64) -> Result<Bytes> {
+        let path = self.inner.keys.object(key)?;
+        let got = match &self.inner.store {
+            Store::Disk(disk) => disk.get(&path, limit_bytes).await,
+            Store::Objects(objects) => objects.get(&path, limit_bytes).await,
+        };
+        self.inner.counters.get.note(&got, |bytes| bytes.len() as u64);
+        got.map_err(|e| e.part(key))
     }
 
-    /// Exactly the bytes of `range`.
+    /// Exactly the bytes of `range`; an empty range asks nobody.
     ///
     /// # Errors
-    /// `NotFound`; `Corrupt` when the object is shorter; `Unavailable`, `Denied` from the provider.
-    pub async fn get_range(&self, _key: &str, _range: Range<u64>) -> Result<Bytes> {
-        unreachable!()
+    /// `NotFound`; `Corrupt` when the object is shorter; `Invalid` for a reversed range;
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let path = self.inner.keys.object(key)?;
+        if range.start == range.end {
+            return Ok(Bytes::new());
+        }
+        if range.start > range.end {
+            return Err(Error::new(Kind::Invalid, format!("{}..{} is no range", range.start, range.end)).part(key));
+        }
+        let got = match &self.inner.store {
+            Store::Disk(disk) => disk.get_range(&path, range).await,
+            Store::Objects(objects) => objects.get_range(&path, range).await,
+        };
+        self.inner.counters.get_range.note(&got, |bytes| bytes.len() as u64);
+        got.map_err(|e| e.part(key))
     }
 
     /// Size and time of an object, or `None` when there is none.
     ///
     /// # Errors
     /// `Unavailable`, `Denied` from the provider.
-    pub async fn head(&self, _key: &str) -> Result<Option<Object>> {
-        unreachable!()
+    pub async fn head(&self, key: &str) -> Result<Option<Object>> {
+        let found = self.look(key).await;
+        self.inner.counters.attributes.note(&found, |_| 0);
+        found
     }
 
-    /// Every object below `prefix` (a folder, or "" for all), in no order.
-    pub fn list(&self, _prefix: &str) -> BoxStream<'static, Result<Object>> {
-        unreachable!()
-    }
-
-    /// Objects and folders directly below `folder` ("" for the root), ordered.
+    /// Whether there is such an object.
     ///
     /// # Errors
     /// `Unavailable`, `Denied` from the provider.
-    pub async fn list_folder(&self, _folder: &str) -> Result<Folder> {
-        unreachable!()
+    pub async fn exists(&self, key: &str) -> Result<bool> {
+        let found = self.look(key).await;
+        self.inner.counters.exists.note(&found, |_| 0);
+        Ok(found?.is_some())
+    }
+
+    /// Every object below the folder `prefix` ("" for all), without directory markers.
+    ///
+    /// *Order:* by key on memory, FILESYSTEM and S3; do not rely on it elsewhere.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider. `Unsupported` as the last item when some folder
+    /// holds a key that cannot be named (`a//b`): all that could be listed came before it.
+    pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Object>> {
+        let folder = match self.inner.keys.folder(prefix) {
+            Ok(folder) => folder,
+            Err(e) => return futures::stream::iter([Err(e)]).boxed(),
+        };
+        let found = match &self.inner.store {
+            Store::Disk(disk) => disk.list(&folder),
+            Store::Objects(objects) => objects.list(&folder),
+        };
+        let (inner, prefix) = (Arc::clone(&self.inner), prefix.to_owned());
+        inner.counters.iter.note(&Ok(()), |()| 0);
+        found.map(move |object| object.map(|o| inner.strip(o)).map_err(|e| e.part(prefix.as_str()))).boxed()
+    }
+
+    /// Objects and folders directly below `folder` ("" for the root), ordered; of a folder that
+    /// is not there, nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn list_folder(&self, folder: &str) -> Result<Folder> {
+        let path = self.inner.keys.folder(folder)?;
+        let listed = match &self.inner.store {
+            Store::Disk(disk) => disk.list_folder(&path).await,
+            Store::Objects(objects) => objects.list_folder(&path).await,
+        };
+        self.inner.counters.iter.note(&listed, |_| 0);
+        let listed = listed.map_err(|e| e.part(folder))?;
+        let strip = |full: String| self.inner.keys.strip(&full).to_owned();
+        Ok(Folder {
+            objects: listed.objects.into_iter().map(|o| self.inner.strip(o)).collect(),
+            folders: listed.folders.into_iter().map(strip).collect(),
+        })
     }
 
     /// Writes a small object as a whole; on a file system it is synced before this returns.
     ///
     /// # Errors
     /// `Unavailable`, `Denied` from the provider.
-    pub async fn put(&self, _key: &str, _bytes: Bytes) -> Result<()> {
-        unreachable!()
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        let path = self.inner.keys.object(key)?;
+        let len = bytes.len() as u64;
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.put(&path, bytes).await,
+            Store::Objects(objects) => objects.put(&path, bytes).await,
+        };
+        self.inner.counters.upload.note(&done, |()| len);
+        done.map_err(|e| e.part(key))
     }
 
     /// Begins a streamed object that will have at most `bound_bytes`; nothing is visible until
@@ -94,49 +262,148 @@ impl Bucket {
     ///
     /// # Errors
     /// `Limit` when the bound is above what the provider takes; `Unavailable`, `Denied`.
-    pub async fn upload(&self, _key: &str, _bound_bytes: u64) -> Result<Upload> {
-        unreachable!()
+    pub async fn upload(&self, key: &str, bound_bytes: u64) -> Result<Upload> {
+        let path = self.inner.keys.object(key)?;
+        let counters = Arc::clone(&self.inner.counters);
+        let sink = match &self.inner.store {
+            Store::Disk(disk) => disk.stage(&path).await.map(Sink::Disk),
+            Store::Objects(objects) => objects.upload(&path, bound_bytes, Arc::clone(&counters)).map(Sink::Parts),
+        };
+        let sink = sink.map_err(|e| e.part(key))?;
+        Ok(Upload { key: key.to_owned(), bound_bytes, written: 0, sink, counters })
     }
 
     /// Deletes an object; deleting what is not there is no error.
     ///
     /// # Errors
     /// `Unavailable`, `Denied` from the provider.
-    pub async fn delete(&self, _key: &str) -> Result<()> {
-        unreachable!()
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let path = self.inner.keys.object(key)?;
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.delete(&path).await,
+            Store::Objects(objects) => objects.delete(&path).await,
+        };
+        self.inner.counters.delete.note(&done, |()| 0);
+        done.map_err(|e| e.part(key))
+    }
+
+    /// Fails when the bucket itself is missing or refuses us: to be asked once at the start,
+    /// because afterwards a missing bucket looks like missing objects.
+    ///
+    /// A directory that is not there is an empty bucket, as upstream.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`, `Unavailable` from the provider; `Invalid` when the directory is a file.
+    pub async fn check(&self) -> Result<()> {
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.check().await,
+            Store::Objects(objects) => objects.check(&self.inner.keys.folder("")?).await,
+        };
+        self.inner.counters.iter.note(&done, |()| 0);
+        done.map_err(|e| e.part(self.inner.name.as_str()))
+    }
+
+    /// Uploads below `prefix` that were begun and never ended: after a crash they stay, are paid
+    /// for, and no listing shows them. Those of a living writer are among them: judge by age.
+    ///
+    /// *Order:* by key. A store that cannot tell has none.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn list_unfinished_uploads(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+        let folder = self.inner.keys.folder(prefix)?;
+        let listed = match &self.inner.store {
+            Store::Disk(disk) => disk.list_unfinished(&folder).await,
+            Store::Objects(objects) => match &objects.beyond {
+                Some(beyond) => beyond.list_unfinished(&folder).await,
+                None => Ok(Vec::new()),
+            },
+        };
+        self.inner.counters.iter.note(&listed, |_| 0);
+        let mut listed = listed.map_err(|e| e.part(prefix))?;
+        for upload in &mut listed {
+            upload.key = self.inner.keys.strip(&upload.key).to_owned();
+        }
+        listed.sort_unstable_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
+        Ok(listed)
+    }
+
+    /// Ends an upload that was begun and never ended; one that is gone is no error.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn abort_unfinished(&self, upload: &Unfinished) -> Result<()> {
+        let path = self.inner.keys.object(&upload.key)?;
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.abort_unfinished(&path, &upload.id).await,
+            Store::Objects(objects) => match &objects.beyond {
+                Some(beyond) => beyond.abort_unfinished(&path, &upload.id).await,
+                None => Ok(()),
+            },
+        };
+        self.inner.counters.delete.note(&done, |()| 0);
+        done.map_err(|e| e.part(upload.key.as_str()))
+    }
+
+    /// Deletes the empty object `folder/` by which some programs mark a folder, or a folder of a
+    /// file system that holds nothing. No listing shows these, so it is asked for on suspicion;
+    /// what is not there is no error, and a store that knows no such thing does nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn delete_folder_marker(&self, folder: &str) -> Result<()> {
+        let path = self.inner.keys.folder(folder)?;
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.delete_marker(&path).await,
+            Store::Objects(objects) => match &objects.beyond {
+                Some(beyond) => beyond.delete_marker(&path).await,
+                None => Ok(()),
+            },
+        };
+        self.inner.counters.delete.note(&done, |()| 0);
+        done.map_err(|e| e.part(folder))
     }
 
     /// How many bytes one ranged read should ask for: small where a request costs nothing.
     pub fn read_bytes(&self) -> usize {
-        unreachable!()
+        match &self.inner.store {
+            Store::Disk(_) => NEAR_READ_BYTES,
+            Store::Objects(objects) => objects.tuning.read_bytes,
+        }
+    }
+
+    /// What was asked of this bucket, through all clones, since it was opened.
+    pub fn requests(&self) -> Requests {
+        self.inner.counters.snapshot()
+    }
+
+    /// Provider, place and prefix in words; no secrets.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    async fn look(&self, key: &str) -> Result<Option<Object>> {
+        let path = self.inner.keys.object(key)?;
+        let found = match &self.inner.store {
+            Store::Disk(disk) => disk.head(&path).await,
+            Store::Objects(objects) => objects.head(&path).await,
+        };
+        Ok(found.map_err(|e| e.part(key))?.map(|o| self.inner.strip(o)))
     }
 }
 
-/// An object that is being written, front to back.
-pub struct Upload {}
-
-impl Upload {
-    /// Appends; waits while too much is under way.
-    ///
-    /// # Errors
-    /// `Limit` above the bound; `Unavailable`, `Denied` from the provider.
-    pub async fn write(&mut self, _bytes: Bytes) -> Result<()> {
-        unreachable!()
+impl Inner {
+    /// With the key as the caller knows it.
+    fn strip(&self, mut object: Object) -> Object {
+        if !self.keys.prefix().is_empty() {
+            object.key = self.keys.strip(&object.key).to_owned();
+        }
+        object
     }
+}
 
-    /// Makes the object visible, synced, and returns its length in bytes.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Denied`, and `Conflict` when the store holds another length than was written.
-    pub async fn finish(self) -> Result<u64> {
-        unreachable!()
-    }
-
-    /// Drops what was written.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Denied` from the provider.
-    pub async fn abort(self) -> Result<()> {
-        unreachable!()
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({})", self.inner.name)
     }
 }

@@ -1,0 +1,219 @@
+//! Writing a file of a bucket: staged, synced, renamed into place, folder synced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use object_store::path::Path as Key;
+use tokio::task::JoinHandle;
+
+use super::{Disk, blocking, prune};
+use crate::bucket::failure::of_io;
+use crate::error::{Error, Kind, Result};
+
+/// So much is collected before a thread is asked to write it.
+const WRITE_BYTES: usize = 1 << 20;
+/// The disk is told to begin after so many new bytes: it works while the next ones are computed,
+/// and the last sync has little left to do.
+const SYNC_BYTES: u64 = 32 << 20;
+/// A writer that is so far ahead of the disk waits, so that memory is not filled with what is
+/// still to be written.
+const AHEAD_BYTES: u64 = 256 << 20;
+/// A folder may vanish between making it and using it (its last object is deleted by somebody):
+/// so often it is made again.
+const FOLDER_ATTEMPTS: usize = 8;
+
+impl Disk {
+    /// Writes a whole object; it and its folder are on the disk when this returns.
+    pub(in crate::bucket) async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
+        let (root, path) = (self.root.clone(), self.path(key)?);
+        blocking(move || {
+            let mut place = Place::new(root, path)?;
+            (&*place.file).write_all(&bytes).map_err(|e| of_io("write", e))?;
+            place.publish(bytes.len() as u64)
+        })
+        .await
+    }
+
+    /// Begins an object that is written piece by piece.
+    pub(in crate::bucket) async fn stage(&self, key: &Key) -> Result<Staged> {
+        let (root, path) = (self.root.clone(), self.path(key)?);
+        let place = blocking(move || Place::new(root, path)).await?;
+        Ok(Staged { place, waiting: Vec::new(), waiting_bytes: 0, written: 0, unsynced: 0, writing: None, syncing: None })
+    }
+}
+
+/// An object that is being written.
+///
+/// *Memory:* at most two times what [`WRITE_BYTES`] and one piece are.
+pub(in crate::bucket) struct Staged {
+    place: Place,
+    waiting: Vec<Bytes>,
+    waiting_bytes: usize,
+    written: u64,
+    unsynced: u64,
+    writing: Option<JoinHandle<io::Result<()>>>,
+    syncing: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Staged {
+    /// Appends.
+    pub(in crate::bucket) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.waiting_bytes += bytes.len();
+        self.waiting.push(bytes);
+        if self.waiting_bytes >= WRITE_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Puts the object into its place; it and its folder are on the disk when this returns.
+    pub(in crate::bucket) async fn finish(mut self) -> Result<u64> {
+        self.flush().await?;
+        settle(&mut self.writing).await?;
+        settle(&mut self.syncing).await?;
+        let Staged { mut place, written, .. } = self;
+        blocking(move || place.publish(written)).await?;
+        Ok(written)
+    }
+
+    /// Drops what was written.
+    pub(in crate::bucket) async fn abort(mut self) -> Result<()> {
+        // what is under way must not write into a file that is gone: harmless, but untidy
+        _ = settle(&mut self.writing).await;
+        _ = settle(&mut self.syncing).await;
+        blocking(move || {
+            drop(self.place);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Hands what was collected to a thread, one at a time so that the order stays.
+    async fn flush(&mut self) -> Result<()> {
+        settle(&mut self.writing).await?;
+        let pieces = std::mem::take(&mut self.waiting);
+        let len = std::mem::take(&mut self.waiting_bytes) as u64;
+        if len == 0 {
+            return Ok(());
+        }
+        let file = Arc::clone(&self.place.file);
+        self.writing = Some(tokio::task::spawn_blocking(move || pieces.iter().try_for_each(|p| (&*file).write_all(p))));
+        self.written += len;
+        self.unsynced += len;
+        self.begin_sync().await
+    }
+
+    async fn begin_sync(&mut self) -> Result<()> {
+        let idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
+        if self.unsynced >= AHEAD_BYTES || (idle && self.unsynced >= SYNC_BYTES) {
+            settle(&mut self.syncing).await?;
+            let file = Arc::clone(&self.place.file);
+            self.syncing = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a thread's work, if any is under way.
+async fn settle(work: &mut Option<JoinHandle<io::Result<()>>>) -> Result<()> {
+    match work.take() {
+        None => Ok(()),
+        Some(work) => blocking_result(work.await),
+    }
+}
+
+fn blocking_result(result: Result<io::Result<()>, tokio::task::JoinError>) -> Result<()> {
+    match result {
+        Ok(done) => done.map_err(|e| of_io("write", e)),
+        Err(_) => Err(Error::new(Kind::Cancelled, "the program is shutting down")),
+    }
+}
+
+/// A staged file beside its place; dropping it removes the file.
+struct Place {
+    root: PathBuf,
+    file: Arc<File>,
+    staged: PathBuf,
+    target: PathBuf,
+    /// Folders that were made for it, innermost first; the folder above each is not synced yet.
+    made: Vec<PathBuf>,
+    published: bool,
+}
+
+impl Place {
+    fn new(root: PathBuf, target: PathBuf) -> Result<Self> {
+        let folder = target.parent().unwrap_or(&root).to_owned();
+        let name = target.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        let mut made = Vec::new();
+        for _ in 0..FOLDER_ATTEMPTS {
+            make_folder(&folder, &mut made).map_err(|e| of_io("make a folder", e))?;
+            let staged = folder.join(format!("{name}#{}", next_digits()));
+            match OpenOptions::new().write(true).create_new(true).open(&staged) {
+                Ok(file) => return Ok(Place { root, file: Arc::new(file), staged, target, made, published: false }),
+                Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+                Err(e) => return Err(of_io("make a file", e)),
+            }
+        }
+        Err(Error::new(Kind::Conflict, "the folder is removed again and again").next("end the other program, then run again"))
+    }
+
+    /// Syncs, renames, syncs the folders.
+    fn publish(&mut self, len: u64) -> Result<()> {
+        let held = self.file.metadata().map_err(|e| of_io("stat", e))?.len();
+        if held != len {
+            return Err(Error::new(Kind::Conflict, format!("{len} bytes were written, the file has {held}"))
+                .next("see who else writes into the bucket's directory"));
+        }
+        self.file.sync_all().map_err(|e| of_io("sync", e))?;
+        fs::rename(&self.staged, &self.target).map_err(|e| of_io("rename", e))?;
+        self.published = true;
+        let mut folders = self.target.parent().into_iter().chain(self.made.iter().filter_map(|made| made.parent()));
+        folders.try_for_each(sync_folder).map_err(|e| of_io("sync the folder", e))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.published {
+            // whoever drops it has an error in hand already; what stays is found as unfinished
+            _ = fs::remove_file(&self.staged);
+            prune(&self.root, self.staged.parent());
+        }
+    }
+}
+
+/// Makes a folder and those above it, and notes which were new, innermost first.
+fn make_folder(folder: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let made_it = match fs::create_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            make_folder(folder.parent().ok_or(e)?, made)?;
+            fs::create_dir(folder)
+        }
+        result => result,
+    };
+    match made_it {
+        Ok(()) => made.insert(0, folder.to_owned()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        Err(e) => return Err(e),
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Elsewhere a folder cannot be opened to be synced.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Digits that no other writer of this process has, and hardly any of another one.
+fn next_digits() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    u64::from(std::process::id()) * 1_000_000 + NEXT.fetch_add(1, Relaxed)
+}
