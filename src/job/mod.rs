@@ -1,5 +1,7 @@
 //! What should happen in a bucket, decided as a value, and carried out.
 
+pub mod pass;
+pub mod relabel;
 mod report;
 
 use std::path::PathBuf;

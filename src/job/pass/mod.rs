@@ -1,0 +1,5 @@
+//! One pass over a bucket: look, clean, plan, compact, until nothing is left to do.
+
+mod options;
+
+pub use options::{Dedup, Discovery, MAX_LEVEL, PassOptions, RANGES};

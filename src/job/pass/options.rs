@@ -1,0 +1,182 @@
+//! What a pass is told, as plain values; the defaults are those of Thanos.
+
+use crate::error::{Error, Kind, Result};
+use crate::format::meta::HashFunc;
+use crate::job::relabel::Rule;
+use crate::model::Millis;
+
+const MINUTE: Millis = 60_000;
+const HOUR: Millis = 60 * MINUTE;
+const DAY: Millis = 24 * HOUR;
+
+/// Lengths of blocks by level: the first is the base and never a target.
+pub const RANGES: [Millis; 5] = [HOUR, 2 * HOUR, 8 * HOUR, 2 * DAY, 14 * DAY];
+
+/// The highest `--debug.max-compaction-level`.
+pub const MAX_LEVEL: usize = RANGES.len() - 1;
+
+/// How blocks of a bucket are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discovery {
+    /// A listing of the root, then one of each block's folder, many at a time.
+    #[default]
+    Concurrent,
+    /// One listing of everything.
+    Recursive,
+}
+
+/// How samples of replicas become one series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dedup {
+    /// Samples with the same time are one sample.
+    #[default]
+    OneToOne,
+    /// One replica is followed until it has a gap.
+    Penalty,
+}
+
+/// What a pass is told.
+#[derive(Clone, Debug)]
+pub struct PassOptions {
+    /// `--block-discovery-strategy`.
+    pub discovery: Discovery,
+    /// `--block-meta-fetch-concurrency`: how many small objects are fetched at a time.
+    pub meta_fetch_concurrency: usize,
+    /// `--min-time`, resolved: blocks that end before it are not looked at.
+    pub min_time: Millis,
+    /// `--max-time`, resolved: blocks that begin behind it are not looked at.
+    pub max_time: Millis,
+    /// `--selector.relabel-config`, from [`crate::job::relabel::parse_rules`].
+    pub relabel: Vec<Rule>,
+    /// `--consistency-delay`: younger blocks that no compactor made are left alone.
+    pub consistency_delay: Millis,
+    /// `--delete-delay`: how long a mark is old before its block goes.
+    pub delete_delay: Millis,
+    /// `--deduplication.replica-label`, split at commas, sorted, each once; any turns vertical compaction on.
+    pub replica_labels: Vec<String>,
+    /// `--deduplication.func`.
+    pub dedup: Dedup,
+    /// `--compact.enable-vertical-compaction`.
+    pub vertical: bool,
+    /// `--compact.concurrency`: groups at a time.
+    pub concurrency: usize,
+    /// `--debug.max-compaction-level`, at most [`MAX_LEVEL`].
+    pub max_level: usize,
+    /// `--compact.block-max-index-size` in bytes.
+    pub block_max_index_bytes: u64,
+    /// `--hash-func`.
+    pub hash_func: HashFunc,
+    /// `--compact.skip-block-with-out-of-order-chunks`.
+    pub skip_out_of_order: bool,
+    /// `--debug.accept-malformed-index`.
+    pub accept_malformed_index: bool,
+    /// `--retention.resolution-raw`; 0 keeps for ever.
+    pub retention_raw: Millis,
+    /// `--retention.resolution-5m`; 0 keeps for ever.
+    pub retention_5m: Millis,
+    /// `--retention.resolution-1h`; 0 keeps for ever.
+    pub retention_1h: Millis,
+    /// `--downsampling.disable`: then marks against downsampling are not read.
+    pub downsampling: bool,
+}
+
+impl Default for PassOptions {
+    fn default() -> Self {
+        PassOptions {
+            discovery: Discovery::Concurrent,
+            meta_fetch_concurrency: 32,
+            min_time: -62_167_219_200_000,
+            max_time: 253_402_300_799_000,
+            relabel: Vec::new(),
+            consistency_delay: 30 * MINUTE,
+            delete_delay: 2 * DAY,
+            replica_labels: Vec::new(),
+            dedup: Dedup::OneToOne,
+            vertical: false,
+            concurrency: 1,
+            max_level: MAX_LEVEL,
+            block_max_index_bytes: 64 << 30,
+            hash_func: HashFunc::None,
+            skip_out_of_order: false,
+            accept_malformed_index: false,
+            retention_raw: 0,
+            retention_5m: 0,
+            retention_1h: 0,
+            downsampling: true,
+        }
+    }
+}
+
+impl PassOptions {
+    /// Whether overlapping blocks are merged: asked for, or implied by replica labels.
+    pub fn is_vertical(&self) -> bool {
+        self.vertical || !self.replica_labels.is_empty()
+    }
+
+    /// Lengths of blocks that are planned for.
+    pub fn ranges(&self) -> &'static [Millis] {
+        &RANGES[..=self.max_level.min(MAX_LEVEL)]
+    }
+
+    /// Whether the options make sense together; to be asked before a pass.
+    ///
+    /// # Errors
+    /// `Invalid`, in upstream's words where it has any.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |what: &str| Err(Error::new(Kind::Invalid, what));
+        if self.max_level > MAX_LEVEL {
+            let what = format!("compaction level {} is above the highest, {MAX_LEVEL}", self.max_level);
+            return Err(Error::new(Kind::Invalid, what).next("set --debug.max-compaction-level lower"));
+        }
+        if self.dedup == Dedup::Penalty && self.replica_labels.is_empty() {
+            return invalid("penalty based deduplication needs at least one replica label specified");
+        }
+        if self.downsampling && self.retention_raw != 0 && self.retention_raw < 40 * HOUR {
+            return invalid(
+                "raw resolution must be higher than the minimum block size after which 5m resolution downsampling will occur \
+                 (40 hours)",
+            );
+        }
+        if self.downsampling && self.retention_5m != 0 && self.retention_5m < 10 * DAY {
+            return invalid(
+                "5m resolution retention must be higher than the minimum block size after which 1h resolution downsampling \
+                 will occur (10 days)",
+            );
+        }
+        if self.meta_fetch_concurrency == 0 || self.concurrency == 0 {
+            return invalid("concurrency has to be at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let check = |change: fn(&mut PassOptions)| {
+            let mut options = PassOptions::default();
+            change(&mut options);
+            options.check().map_err(|e| e.to_string())
+        };
+        assert_eq!(check(|_| {}), Ok(()));
+        assert!(check(|o| o.dedup = Dedup::Penalty).unwrap_err().contains("replica label"));
+        assert!(check(|o| o.max_level = 5).unwrap_err().contains("highest, 4"));
+        assert!(check(|o| o.retention_raw = 40 * HOUR - 1).unwrap_err().contains("(40 hours)"));
+        assert_eq!(check(|o| o.retention_raw = 40 * HOUR), Ok(()));
+        assert!(check(|o| o.retention_5m = 10 * DAY - 1).unwrap_err().contains("(10 days)"));
+        assert!(check(|o| o.concurrency = 0).is_err());
+    }
+
+    #[test]
+    fn replica_labels_imply_vertical() {
+        let mut options = PassOptions::default();
+        assert!(!options.is_vertical());
+        options.replica_labels.push("replica".to_owned());
+        assert!(options.is_vertical());
+        options.max_level = 2;
+        assert_eq!(options.ranges(), [HOUR, 2 * HOUR, 8 * HOUR]);
+    }
+}
