@@ -1,5 +1,6 @@
 //! What bytes mean: pure functions between bytes and values.
 
+pub mod chunk;
 mod gojson;
 pub mod index;
 pub mod marks;

@@ -27,7 +27,7 @@ pub struct BucketSpan {
 }
 
 /// A native histogram with integer counts; bucket counts are deltas to the bucket before.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Histogram {
     /// What is known of a reset.
     pub reset_hint: ResetHint,
@@ -54,7 +54,7 @@ pub struct Histogram {
 }
 
 /// A native histogram with float counts, which are absolute.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct FloatHistogram {
     /// What is known of a reset.
     pub reset_hint: ResetHint,
@@ -78,4 +78,63 @@ pub struct FloatHistogram {
     pub negative_buckets: Vec<f64>,
     /// Upper bounds of custom buckets.
     pub custom_values: Vec<f64>,
+}
+
+/// `clone_from` keeps the buffers of the histogram that is overwritten, which a derive would not.
+macro_rules! clone_into_buffers {
+    ($histogram:ident) => {
+        impl Clone for $histogram {
+            fn clone(&self) -> Self {
+                let mut copy = $histogram::default();
+                copy.clone_from(self);
+                copy
+            }
+
+            fn clone_from(&mut self, from: &Self) {
+                // by name, so that a new field cannot be forgotten
+                let $histogram {
+                    reset_hint,
+                    schema,
+                    zero_threshold,
+                    zero_count,
+                    count,
+                    sum,
+                    positive_spans,
+                    negative_spans,
+                    positive_buckets,
+                    negative_buckets,
+                    custom_values,
+                } = from;
+                self.reset_hint = *reset_hint;
+                self.schema = *schema;
+                self.zero_threshold = *zero_threshold;
+                self.zero_count = *zero_count;
+                self.count = *count;
+                self.sum = *sum;
+                self.positive_spans.clone_from(positive_spans);
+                self.negative_spans.clone_from(negative_spans);
+                self.positive_buckets.clone_from(positive_buckets);
+                self.negative_buckets.clone_from(negative_buckets);
+                self.custom_values.clone_from(custom_values);
+            }
+        }
+    };
+}
+
+clone_into_buffers!(Histogram);
+clone_into_buffers!(FloatHistogram);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clone_from_keeps_buffers() {
+        let from = Histogram { positive_buckets: vec![1, 2], sum: 3.0, ..Histogram::default() };
+        let mut to = Histogram { positive_buckets: Vec::with_capacity(100), ..Histogram::default() };
+        to.clone_from(&from);
+        assert_eq!(to, from);
+        assert_eq!(from.clone(), from);
+        assert_eq!(to.positive_buckets.capacity(), 100);
+    }
 }

@@ -1,0 +1,181 @@
+//! The bit stream of a chunk, read by peeking 64 bits at any bit.
+//!
+//! Reads past the end give zero bits and are noticed afterwards by [`Bits::check`]: one test a
+//! sample instead of one a field. Whoever loops by a count that was read must check in the loop.
+
+use crate::encoding::Malformed;
+
+/// The part that errors name.
+pub(super) const PART: &str = "chunk";
+
+/// A position in the bits of a chunk, most significant bit first.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits<'a> {
+    bytes: &'a [u8],
+    /// Next bit, from the start of `bytes`.
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    /// Starts behind a header of `skip` bytes.
+    pub(super) fn behind(bytes: &'a [u8], skip: usize) -> Self {
+        Bits { bytes, at: skip * 8 }
+    }
+
+    /// The next 64 bits, the first one on top, zeros behind the end.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> u64 {
+        let byte = self.at >> 3;
+        match self.bytes.get(byte..).and_then(|rest| rest.first_chunk::<9>()) {
+            Some(nine) => align(nine, self.at & 7),
+            None => self.peek_tail(),
+        }
+    }
+
+    #[inline(never)]
+    fn peek_tail(&self) -> u64 {
+        let mut nine = [0u8; 9];
+        let rest = self.bytes.get(self.at >> 3..).unwrap_or(&[]);
+        let len = rest.len().min(9);
+        nine[..len].copy_from_slice(&rest[..len]);
+        align(&nine, self.at & 7)
+    }
+
+    /// Moves over `count` bits.
+    #[inline(always)]
+    pub(super) fn skip(&mut self, count: u32) {
+        self.at = self.at.saturating_add(count as usize);
+    }
+
+    /// The next `count` bits, 1 to 64.
+    #[inline(always)]
+    pub(super) fn take(&mut self, count: u32) -> u64 {
+        debug_assert!((1..=64).contains(&count));
+        let value = self.peek() >> ((64 - count) & 63);
+        self.skip(count);
+        value
+    }
+
+    /// Leading one bits, at most `most` (up to 63), and the zero bit behind them unless there are `most`.
+    #[inline(always)]
+    pub(super) fn ones(&mut self, most: u32) -> u32 {
+        let ones = self.peek().leading_ones().min(most);
+        self.skip(ones + u32::from(ones < most));
+        ones
+    }
+
+    /// An unsigned LEB128 integer that begins at any bit.
+    pub(super) fn uvarint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0u64;
+        for i in 0..10 {
+            let byte = self.take(8);
+            if i == 9 && byte > 1 {
+                break;
+            }
+            value |= (byte & 0x7f) << (7 * i);
+            if byte < 0x80 {
+                return self.check().map(|()| value);
+            }
+        }
+        Err(self.fail("varint above 64 bits"))
+    }
+
+    /// A zig-zag LEB128 integer that begins at any bit.
+    pub(super) fn varint(&mut self) -> Result<i64, Malformed> {
+        self.uvarint().map(|u| ((u >> 1) as i64) ^ -((u & 1) as i64))
+    }
+
+    /// Bits that are left, padding included; 0 behind the end.
+    #[inline]
+    pub(super) fn left(&self) -> usize {
+        self.end().saturating_sub(self.at)
+    }
+
+    /// The next bit's position, from the start of the chunk.
+    #[inline]
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.bytes.len().saturating_mul(8)
+    }
+
+    /// Whether all bits read so far exist.
+    #[inline(always)]
+    pub(super) fn check(&self) -> Result<(), Malformed> {
+        if self.at > self.end() { Err(self.cut_off()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn cut_off(&self) -> Malformed {
+        Malformed::new(PART, self.bytes.len() as u64, "ends within a sample")
+    }
+
+    /// Damage at the byte that holds the next bit.
+    #[cold]
+    pub(super) fn fail(&self, why: &'static str) -> Malformed {
+        Malformed::new(PART, (self.at >> 3).min(self.bytes.len()) as u64, why)
+    }
+
+    /// That `samples` more samples of at least `least` bits each can be there at all.
+    pub(super) fn check_room(&self, samples: u32, least: usize) -> Result<(), Malformed> {
+        if (samples as usize).saturating_mul(least) > self.left() {
+            return Err(Malformed::new(PART, 0, format!("{samples} samples cannot be in {} bytes", self.bytes.len())));
+        }
+        Ok(())
+    }
+}
+
+/// The 64 bits that begin `bit` (0 to 7) bits into `nine`.
+#[inline(always)]
+fn align(nine: &[u8; 9], bit: usize) -> u64 {
+    let [a, b, c, d, e, f, g, h, last] = *nine;
+    let eight = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    (eight << bit) | (u64::from(last) >> (8 - bit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::{BitReader, BitWriter};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn as_the_plain_reader(bytes in prop::collection::vec(any::<u8>(), 0..40), counts in prop::collection::vec(1u32..=64, 0..40)) {
+            let (mut bits, mut plain) = (Bits::behind(&bytes, 0), BitReader::new(&bytes));
+            for count in counts {
+                let got = bits.take(count);
+                match plain.bits(count) {
+                    Some(expected) => prop_assert_eq!(got, expected),
+                    None => {
+                        prop_assert!(bits.check().is_err());
+                        break;
+                    }
+                }
+                prop_assert_eq!(bits.left() as u64, plain.remaining_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn ones_stop_at_a_zero_or_at_the_most() {
+        let mut w = BitWriter::new();
+        w.bits(0b1_1001_1111, 9);
+        let mut bits = Bits::behind(w.bytes(), 0);
+        assert_eq!((bits.ones(4), bits.position()), (2, 3));
+        assert_eq!((bits.ones(4), bits.position()), (0, 4));
+        assert_eq!((bits.ones(4), bits.position()), (4, 8));
+    }
+
+    #[test]
+    fn behind_the_end_are_zeros_and_an_error() {
+        let mut bits = Bits::behind(&[255], 0);
+        assert_eq!(bits.take(64), 0xff << 56);
+        assert_eq!(bits.check().unwrap_err().at, 1);
+        assert_eq!(Bits::behind(&[0x80; 12], 0).uvarint().unwrap_err().why, "varint above 64 bits");
+        assert!(Bits::behind(&[0x80; 3], 0).uvarint().is_err());
+    }
+}
