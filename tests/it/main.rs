@@ -1,3 +1,4 @@
 //! Everything that needs more than one room of the library, in one binary.
 
 mod bucket;
+mod tidy;
