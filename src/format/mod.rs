@@ -6,5 +6,6 @@ pub mod index;
 pub mod marks;
 pub mod meta;
 pub mod segment;
+pub mod tombstones;
 
 pub use crate::encoding::Malformed;

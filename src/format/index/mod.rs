@@ -7,17 +7,25 @@
 
 mod postings;
 mod postings_table;
+mod reader;
 mod series;
+mod series_walk;
 mod symbol_stream;
 mod symbols;
 mod toc;
+mod writer;
 
 pub use postings::{PostingsList, decode_postings_list, encode_postings_list, postings_list_len};
-pub use postings_table::{PostingsTable, PostingsTableEmitter, PostingsTableLen, TableEntry, encode_entry, entry_len};
+pub use postings_table::{
+    PostingsTable, PostingsTableEmitter, PostingsTableLen, TableEntries, TableEntry, encode_entry, entry_len,
+};
+pub use reader::Index;
 pub use series::{ChunkMeta, SERIES_ALIGN, decode_series, encode_series, encoded_series_len, series_entry_len};
+pub use series_walk::SeriesWalk;
 pub use symbol_stream::{SymbolStep, SymbolStream};
-pub use symbols::{SymbolTable, SymbolTableWriter};
+pub use symbols::{SymbolTable, SymbolTableWriter, Symbols};
 pub use toc::{TOC_BYTES, Toc};
+pub use writer::{SeriesWriter, WriteError, Writer};
 
 use std::fmt;
 
@@ -139,3 +147,6 @@ fn section<'a>(part: &'static str, bytes: &'a [u8], base: u64) -> Result<&'a [u8
     }
     Ok(content)
 }
+
+#[cfg(test)]
+mod tests;
