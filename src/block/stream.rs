@@ -60,7 +60,7 @@ impl Drop for Read {
 }
 
 impl RangeStream {
-    /// Reads `range` of `key`; the first reads begin with the first [`RangeStream::next`].
+    /// Reads `range` of `key`; the first reads begin with [`RangeStream::begin`].
     pub fn new(bucket: &Bucket, key: impl Into<Arc<str>>, range: Range<u64>, read_ahead: ReadAhead) -> Self {
         RangeStream { bucket: bucket.clone(), key: key.into(), ask: range, read_ahead, under_way: VecDeque::new() }
     }
@@ -70,7 +70,8 @@ impl RangeStream {
         &self.key
     }
 
-    fn ask_ahead(&mut self) {
+    /// Begins to read, without waiting; [`RangeStream::next`] does so by itself.
+    pub fn begin(&mut self) {
         while self.under_way.len() <= self.read_ahead.ahead && !self.ask.is_empty() {
             let offset = self.ask.start;
             let end = offset.saturating_add(self.read_ahead.part_bytes.max(1)).min(self.ask.end);
@@ -86,12 +87,12 @@ impl RangeStream {
     /// # Errors
     /// As [`Bucket::get_range`].
     pub async fn next(&mut self) -> Result<Option<Part>> {
-        self.ask_ahead();
+        self.begin();
         let Some(mut read) = self.under_way.pop_front() else { return Ok(None) };
         let bytes = (&mut read.task)
             .await
             .map_err(|e| Error::new(Kind::Cancelled, "a read was stopped").part(&*self.key).source(e))??;
-        self.ask_ahead();
+        self.begin();
         Ok(Some(Part { offset: read.offset, bytes }))
     }
 }

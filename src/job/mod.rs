@@ -1,5 +1,6 @@
 //! What should happen in a bucket, decided as a value, and carried out.
 
+pub mod compact;
 pub mod pass;
 pub mod relabel;
 mod report;
