@@ -5,6 +5,7 @@
 //!
 //! *Source*: Prometheus `tsdb/index/index.go`; its `tsdb/docs/format/index.md` in outline.
 
+mod describe;
 mod postings;
 mod postings_table;
 mod reader;
@@ -15,6 +16,7 @@ mod symbols;
 mod toc;
 mod writer;
 
+pub use describe::{describe, exercise};
 pub use postings::{PostingsList, decode_postings_list, encode_postings_list, postings_list_len};
 pub use postings_table::{
     PostingsTable, PostingsTableEmitter, PostingsTableLen, TableEntries, TableEntry, encode_entry, entry_len,

@@ -1,5 +1,7 @@
 //! The postings offset table: where the list of each label pair is.
 
+use std::ops::Range;
+
 use super::{FRAME, SAMPLED, TooLong, Version, section, section_len};
 use crate::encoding::{Crc32c, Cursor, Malformed, put_uvarint, uvarint_len};
 
@@ -149,6 +151,12 @@ impl<B: AsRef<[u8]>> PostingsTable<B> {
         self.samples.find(self.section.as_ref(), name, value)
     }
 
+    /// The bytes of the index that hold the list of a label pair, and perhaps padding or other lists
+    /// behind it; `end` is where all postings end. What to fetch when only the table is at hand.
+    pub fn range(&self, name: &[u8], value: &[u8], end: u64) -> Option<Range<u64>> {
+        self.samples.range(self.section.as_ref(), name, value, end)
+    }
+
     /// Label names in order; the empty name of the list of all series is not one.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.samples.names(self.section.as_ref())
@@ -236,7 +244,7 @@ impl Samples {
     }
 
     /// The samples of one name.
-    fn run(&self, bytes: &[u8], name: &[u8]) -> Option<std::ops::Range<usize>> {
+    fn run(&self, bytes: &[u8], name: &[u8]) -> Option<Range<usize>> {
         let i = self.names.partition_point(|&n| self.name_of(bytes, n).is_some_and(|other| other < name));
         let from = *self.names.get(i)?;
         if self.name_of(bytes, from)? != name {
@@ -247,12 +255,28 @@ impl Samples {
     }
 
     pub(super) fn find(&self, bytes: &[u8], name: &[u8], value: &[u8]) -> Option<u64> {
+        self.locate(bytes, name, value).map(|(offset, _)| offset)
+    }
+
+    pub(super) fn range(&self, bytes: &[u8], name: &[u8], value: &[u8], end: u64) -> Option<Range<u64>> {
+        let (start, next) = self.locate(bytes, name, value)?;
+        // lists do not overlap: one that begins behind this one bounds it, whatever their order
+        let next = next.filter(|&next| next > start).unwrap_or(end);
+        Some(start..next.clamp(start, end.max(start)))
+    }
+
+    /// Where the list of a pair is, and that of the entry behind it in the file.
+    fn locate(&self, bytes: &[u8], name: &[u8], value: &[u8]) -> Option<(u64, Option<u64>)> {
         let run = &self.at[self.run(bytes, name)?];
         let behind = run.partition_point(|&at| entry_at(bytes, at as usize).is_some_and(|(e, _)| e.value <= value));
         let at = run[behind.checked_sub(1)?] as usize;
-        let left = if self.sorted { SAMPLED as u32 } else { 1 };
+        let left = if self.sorted { SAMPLED as u32 + 1 } else { 2 };
         let mut near = TableEntries { bytes: bytes.get(..self.end)?, at, left };
-        near.find(|e| (e.name, e.value) >= (name, value)).filter(|e| (e.name, e.value) == (name, value)).map(|e| e.offset)
+        let found = near.find(|e| !self.sorted || (e.name, e.value) >= (name, value))?;
+        if (found.name, found.value) != (name, value) {
+            return None;
+        }
+        Some((found.offset, near.next().map(|e| e.offset)))
     }
 
     pub(super) fn names<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {

@@ -105,6 +105,12 @@ impl<B: AsRef<[u8]>> Index<B> {
         self.table.values(self.table_bytes(), name)
     }
 
+    /// The bytes that hold the list of a label pair, with what padding follows it; `None` when the
+    /// table does not name it.
+    pub fn postings_range(&self, name: &[u8], value: &[u8]) -> Option<Range<u64>> {
+        self.table.range(self.table_bytes(), name, value, self.toc.postings_range().end)
+    }
+
     /// The list at `offset`, which the postings offset table names.
     ///
     /// # Errors
