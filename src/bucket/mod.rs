@@ -11,6 +11,7 @@ mod failure;
 mod key;
 mod objects;
 mod parts;
+mod provider;
 mod requests;
 mod upload;
 
@@ -29,6 +30,7 @@ use crate::model::Millis;
 use disk::Disk;
 use key::Keys;
 use objects::Objects;
+pub use provider::{Opened, expand_env};
 use requests::Counters;
 pub use requests::{Requests, Tally};
 use upload::Sink;
@@ -129,6 +131,16 @@ impl Bucket {
         let root = std::path::absolute(directory.as_ref())
             .map_err(|e| Error::new(Kind::Invalid, "the bucket's directory has no name").source(e))?;
         Ok(Bucket::new(format!("FILESYSTEM {}", root.display()), Keys::new(prefix)?, Store::Disk(Disk::new(root))))
+    }
+
+    /// The bucket that a configuration describes: the YAML that Thanos reads, after
+    /// [`expand_env`]. Credentials and regions that it leaves out come from the environment.
+    ///
+    /// # Errors
+    /// `Invalid` with line and column for what cannot be read; `Unsupported` for a provider or an
+    /// option that we do not have; `NotFound`, `Unavailable` when Amazon is asked for a region.
+    pub async fn from_yaml(text: &str) -> Result<Opened> {
+        provider::open(text, &|name| std::env::var(name).ok()).await
     }
 
     /// A bucket over any store: wrappers, tests, providers of other crates.
