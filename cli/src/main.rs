@@ -1,29 +1,47 @@
 //! The `blockyard` command: flags to library values, values to exit codes.
 
-#[allow(dead_code)] // likewise
+#[allow(dead_code, reason = "compact reads the rest")]
 mod exit;
-#[allow(dead_code, unused_imports)] // values that the first command is about to read
+#[allow(dead_code, unused_imports, reason = "compact reads the rest")]
 mod flags;
+mod log;
+mod progress;
 mod tools;
-#[allow(dead_code)] // likewise
+#[allow(dead_code, reason = "compact reads the rest")]
 mod world;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use blockyard::job::Silent;
+use blockyard::{Error, Kind, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use indicatif::MultiProgress;
+use tokio::signal::unix::{SignalKind, signal};
 
 use exit::Exit;
+use progress::Progress;
 use world::World;
 
 /// Keeps Prometheus blocks in object storage: compacts, verifies and inspects them, as a drop-in for Thanos.
 #[derive(Parser, Debug)]
-#[command(name = "blockyard", version)]
+#[command(name = "blockyard", version, after_help = EXIT_CODES)]
 struct Cli {
+    #[command(flatten)]
+    global: flags::Global,
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "\
+Every switch --x has a --no-x.
+
+Exit codes:
+  0    done
+  1    something could not be done, or a check found something: the messages name it
+  2    flags or configuration make no sense; nothing was begun
+  130  stopped at a clean point by SIGINT; 143 by SIGTERM. A second signal ends at once";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -38,23 +56,66 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start: {error}");
-            return ExitCode::FAILURE;
+    let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+    log::start(cli.global.log_level, cli.global.log_format, cli.global.debug_name.clone(), bars.clone());
+    let on_terminal = bars.is_some();
+    let exit = start(cli, Progress::new(bars)).unwrap_or_else(|error| {
+        if on_terminal {
+            eprintln!("error: {error}");
+        } else {
+            tracing::error!(kind = error.kind().as_str(), err = %error, "command failed");
         }
-    };
-    let done = World::new(0, Arc::new(Silent)).and_then(|world| {
-        runtime.block_on(async {
-            match cli.command {
-                Command::Tools(tools) => tools::run(tools, &world).await,
-            }
-        })
-    });
-    let exit = done.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
         Exit::from(&error)
     });
     ExitCode::from(exit.code())
+}
+
+fn start(cli: Cli, progress: Progress) -> Result<Exit> {
+    for warning in cli.global.warnings()? {
+        tracing::warn!("{warning}");
+    }
+    let world = World::new(cli.global.threads, Arc::new(progress))?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|e| Error::new(Kind::Unavailable, "cannot start the threads that wait for the bucket").source(e))?;
+    let done = runtime.block_on(async {
+        let number = Arc::new(AtomicU8::new(0));
+        let stop = signals(Arc::clone(&number), world.cancel.clone())?;
+        let exit = run(cli.command, &world).await;
+        stop.abort();
+        match (number.load(Ordering::SeqCst), exit) {
+            (0, exit) => exit,
+            (number, Ok(_)) => Ok(Exit::Signal(number)),
+            (number, Err(error)) if error.kind() == Kind::Cancelled => Ok(Exit::Signal(number)),
+            (_, error) => error,
+        }
+    });
+    // work on blocking threads has nothing left to say
+    runtime.shutdown_background();
+    done
+}
+
+async fn run(command: Command, world: &World) -> Result<Exit> {
+    match command {
+        Command::Tools(tools) => tools::run(tools, world).await,
+    }
+}
+
+/// Cancels on the first SIGINT or SIGTERM and keeps its number; ends the process on the second.
+fn signals(number: Arc<AtomicU8>, cancel: tokio_util::sync::CancellationToken) -> Result<tokio::task::JoinHandle<()>> {
+    let listen = |kind| signal(kind).map_err(|e| Error::new(Kind::Unavailable, "cannot listen for signals").source(e));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(tokio::spawn(async move {
+        loop {
+            let (name, got) = tokio::select! {
+                _ = interrupt.recv() => ("SIGINT", 2),
+                _ = terminate.recv() => ("SIGTERM", 15),
+            };
+            if number.swap(got, Ordering::SeqCst) != 0 {
+                #[allow(clippy::disallowed_methods)] // this is main.rs: who asks twice does not want to wait
+                std::process::exit(i32::from(Exit::Signal(got).code()));
+            }
+            tracing::info!(signal = name, "caught signal, stopping at the next clean point");
+            cancel.cancel();
+        }
+    }))
 }

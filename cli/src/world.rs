@@ -10,6 +10,7 @@ use blockyard::{Error, Kind, Result};
 use tokio_util::sync::CancellationToken;
 
 /// Everything outside of flags that a command is given.
+#[derive(Clone)]
 pub(crate) struct World {
     /// Where CPU work runs.
     pub(crate) pool: Arc<rayon::ThreadPool>,

@@ -1,7 +1,8 @@
 //! Pairs of flags `--x` (the content) and `--x-file` (a path), of which at most one may be given.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use blockyard::bucket::{Bucket, expand_env};
 use blockyard::{Error, Kind, Result};
 use clap::Args;
 
@@ -27,27 +28,56 @@ pub(crate) struct Selector {
     pub(crate) selector: Option<String>,
 }
 
+impl Objstore {
+    /// Opens the bucket; nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// `Invalid` without a configuration or for one that makes no sense, `Unsupported` for a type of bucket
+    /// that this version does not have.
+    pub(crate) async fn open(&self) -> Result<Bucket> {
+        let text = read_content("objstore.config", self.objstore.as_deref(), self.objstore_file.as_deref())?;
+        if text.trim().is_empty() {
+            return Err(Error::new(Kind::Invalid, "no bucket is given")
+                .next("set --objstore.config-file=PATH, or --objstore.config=YAML"));
+        }
+        let opened = Bucket::from_yaml(&expand_env(&text, variable)?).await?;
+        for warning in opened.warnings {
+            tracing::warn!("{warning}");
+        }
+        tracing::debug!(bucket = opened.bucket.name(), "bucket opened");
+        Ok(opened.bucket)
+    }
+}
+
+impl Selector {
+    /// The YAML of the rules; empty when none are given.
+    ///
+    /// # Errors
+    /// `Invalid` when both flags are given, the file cannot be read or a variable is not set.
+    pub(crate) fn read(&self) -> Result<String> {
+        let text = read_content("selector.relabel-config", self.selector.as_deref(), self.selector_file.as_deref())?;
+        expand_env(&text, variable)
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// What one of the two flags holds; empty when neither is given.
 ///
 /// # Errors
-/// `Invalid` when both are given; `NotFound` and others when the file cannot be read.
-pub(crate) fn read_content(name: &str, content: Option<&str>, file: Option<&PathBuf>) -> Result<String> {
+/// `Invalid` when both are given or the file cannot be read.
+pub(crate) fn read_content(name: &str, content: Option<&str>, file: Option<&Path>) -> Result<String> {
     // an empty value counts as none, so that deployments can pass an unset variable
     let content = content.filter(|c| !c.is_empty());
     let file = file.filter(|f| !f.as_os_str().is_empty());
+    let invalid = |what: String| Error::new(Kind::Invalid, what);
     match (content, file) {
-        (Some(_), Some(_)) => {
-            Err(Error::new(Kind::Invalid, format!("both --{name}-file and --{name} are set")).next("give one of the two"))
-        }
+        (Some(_), Some(_)) => Err(invalid(format!("both --{name}-file and --{name} are set")).next("give one of the two")),
         (Some(content), None) => Ok(content.to_owned()),
         (None, None) => Ok(String::new()),
-        (None, Some(path)) => std::fs::read_to_string(path).map_err(|e| {
-            let kind = match e.kind() {
-                std::io::ErrorKind::NotFound => Kind::NotFound,
-                std::io::ErrorKind::PermissionDenied => Kind::Denied,
-                _ => Kind::Invalid,
-            };
-            Error::new(kind, format!("cannot read {} for --{name}-file", path.display())).source(e)
-        }),
+        (None, Some(path)) => std::fs::read_to_string(path)
+            .map_err(|e| invalid(format!("cannot read {} for --{name}-file", path.display())).source(e)),
     }
 }

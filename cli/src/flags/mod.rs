@@ -3,9 +3,11 @@
 //! Switches may be written `--x` and `--no-x`; every other flag takes `--x=value` or `--x value`.
 
 mod content;
+mod global;
 mod value;
 
 pub(crate) use content::{Objstore, Selector, read_content};
+pub(crate) use global::Global;
 pub(crate) use value::{TimeOrAgo, bytes, count, go_duration, label_names, prom_duration};
 
 use clap::{Arg, ArgAction, Command};

@@ -2,4 +2,5 @@
 
 mod options;
 
+pub use crate::format::meta::HashFunc;
 pub use options::{Dedup, Discovery, MAX_LEVEL, PassOptions, RANGES};
