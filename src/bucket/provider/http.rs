@@ -76,9 +76,11 @@ impl HttpConfig {
             .with_pool_max_idle_per_host(idle_per_host);
         if !tls.ca_file.is_empty() {
             let read = std::fs::read(&tls.ca_file);
-            let bytes = read.map_err(|e| Error::new(Kind::Invalid, "cannot read `tls_config.ca_file`").part(&*tls.ca_file).source(e))?;
+            let bytes =
+                read.map_err(|e| Error::new(Kind::Invalid, "cannot read `tls_config.ca_file`").part(&*tls.ca_file).source(e))?;
             let found = Certificate::from_pem_bundle(&bytes).ok().filter(|found| !found.is_empty());
-            let found = found.ok_or_else(|| Error::new(Kind::Invalid, "no certificates in `tls_config.ca_file`").part(&*tls.ca_file))?;
+            let found =
+                found.ok_or_else(|| Error::new(Kind::Invalid, "no certificates in `tls_config.ca_file`").part(&*tls.ca_file))?;
             // upstream trusts this file and nothing else
             options = found.into_iter().fold(options.with_no_system_certificates(true), ClientOptions::with_root_certificate);
         }
@@ -106,5 +108,6 @@ fn or(span: Option<Span>, default: Duration) -> Duration {
 }
 
 fn unsupported(what: &str) -> Error {
-    Error::new(Kind::Unsupported, format!("{what} are not supported")).next("connect through a proxy that adds them, or remove the key")
+    Error::new(Kind::Unsupported, format!("{what} are not supported"))
+        .next("connect through a proxy that adds them, or remove the key")
 }

@@ -75,8 +75,11 @@ pub(super) async fn open(text: &str, env: Lookup<'_>) -> Result<Opened> {
         name => {
             let known = OTHERS.contains(&name);
             let what = if known { "is not supported yet" } else { "is not known" };
-            Err(Error::new(if known { Kind::Unsupported } else { Kind::Invalid }, format!("a bucket of type {} {what}", kind.name))
-                .next(format!("use one of {WORKING}")))
+            Err(Error::new(
+                if known { Kind::Unsupported } else { Kind::Invalid },
+                format!("a bucket of type {} {what}", kind.name),
+            )
+            .next(format!("use one of {WORKING}")))
         }
     }
 }

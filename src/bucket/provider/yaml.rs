@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn spans() {
-        for (text, millis) in [("0", Some(0)), ("1m30s", Some(90_000)), ("1y2w", Some(32_745_600_000)), ("250ms", Some(250)), ("90s", Some(90_000))]
+        for (text, millis) in
+            [("0", Some(0)), ("1m30s", Some(90_000)), ("1y2w", Some(32_745_600_000)), ("250ms", Some(250)), ("90s", Some(90_000))]
         {
             assert_eq!(span(text), millis.map(Duration::from_millis), "{text}");
         }
@@ -132,9 +133,13 @@ mod tests {
             #[serde(default, deserialize_with = "null_is_default")]
             flag: bool,
         }
-        for (given, text, flag) in
-            [("{}", "", false), ("text:\nflag:\n", "", false), ("text: 123\nflag: yes", "123", true), ("text: 'x'\nflag: on", "x", true), ("text: true", "true", false)]
-        {
+        for (given, text, flag) in [
+            ("{}", "", false),
+            ("text:\nflag:\n", "", false),
+            ("text: 123\nflag: yes", "123", true),
+            ("text: 'x'\nflag: on", "x", true),
+            ("text: true", "true", false),
+        ] {
             let read: Fields = parse(given).unwrap();
             assert_eq!((read.text.as_str(), read.flag), (text, flag), "{given}");
         }

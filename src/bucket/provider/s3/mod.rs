@@ -168,7 +168,10 @@ impl Config {
             return invalid("aws_sdk_auth and access_key are mutually exclusive", "remove one of them");
         }
         if self.access_key.is_empty() != self.secret_key.is_empty() {
-            return invalid("one of s3 access_key and secret_key is set without the other", "set both, or none to take the environment's");
+            return invalid(
+                "one of s3 access_key and secret_key is set without the other",
+                "set both, or none to take the environment's",
+            );
         }
         if self.signature_version2 {
             return unsupported("signature_version2 is not supported", "remove it: servers have taken version 4 for many years");
@@ -257,8 +260,10 @@ impl Config {
                 }
                 Ok(builder.with_ssec_encryption(base64::engine::general_purpose::STANDARD.encode(key)))
             }
-            other => Err(Error::new(Kind::Invalid, format!("sse_config.type `{other}` is not known"))
-                .next("use SSE-S3, SSE-KMS or SSE-C")),
+            other => {
+                Err(Error::new(Kind::Invalid, format!("sse_config.type `{other}` is not known"))
+                    .next("use SSE-S3, SSE-KMS or SSE-C"))
+            }
         }
     }
 }
