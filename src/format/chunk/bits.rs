@@ -8,6 +8,43 @@ use crate::encoding::Malformed;
 /// The part that errors name.
 pub(super) const PART: &str = "chunk";
 
+/// A field of a sample, as its reader comes by; [`describe`](super::describe) listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The width of the zero bucket.
+    ZeroThreshold,
+    /// The resolution of a histogram.
+    Schema,
+    /// Where positive buckets lie.
+    PositiveSpans,
+    /// Where negative buckets lie.
+    NegativeSpans,
+    /// Bounds of custom buckets.
+    Bounds,
+    /// The time of the sample.
+    Time,
+    /// The value of a float sample.
+    Value,
+    /// Time and value of a float sample in one.
+    TimeAndValue,
+    /// Observations.
+    Count,
+    /// Observations in the zero bucket.
+    ZeroCount,
+    /// The sum of observations.
+    Sum,
+    /// Positive counts.
+    PositiveBuckets,
+    /// Negative counts.
+    NegativeBuckets,
+    /// Since when the sample counts.
+    Start,
+}
+
+/// Nobody listens.
+#[inline(always)]
+pub(super) fn unseen(_: Field, _: usize) {}
+
 /// A position in the bits of a chunk, most significant bit first.
 #[derive(Clone, Copy, Debug)]
 pub struct Bits<'a> {

@@ -10,7 +10,7 @@
 //! Source: `tsdb/chunkenc/xor2.go` of Prometheus 3.14.
 
 use super::Encoding;
-use super::bits::{Bits, PART};
+use super::bits::{Bits, Field, PART, unseen};
 use super::header::{Header, Starts};
 use super::varbit::widen;
 use super::window::Window;
@@ -131,10 +131,16 @@ impl<'a> XorReader<'a> {
 
     #[inline(always)]
     pub(super) fn advance(&mut self) -> Result<bool, Malformed> {
+        self.advance_seen(unseen)
+    }
+
+    /// The same; `seen` hears of each field and the bit behind it.
+    #[inline(always)]
+    pub(super) fn advance_seen(&mut self, seen: impl FnMut(Field, usize)) -> Result<bool, Malformed> {
         if self.read >= self.samples {
             return Ok(false);
         }
-        let done = if self.read >= 2 { self.later() } else { self.early() };
+        let done = if self.read >= 2 { self.later(seen) } else { self.early(seen) };
         match done.and_then(|()| self.bits.check()) {
             Ok(()) => {
                 self.read += 1;
@@ -149,20 +155,23 @@ impl<'a> XorReader<'a> {
 
     /// The first two samples.
     #[inline(never)]
-    fn early(&mut self) -> Result<(), Malformed> {
+    fn early(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
         if self.read == 0 {
             self.time = self.bits.varint()?;
+            seen(Field::Time, self.bits.position());
             self.value = self.bits.take(64);
         } else {
             self.step = self.bits.uvarint()? as i64;
             self.time = self.time.wrapping_add(self.step);
+            seen(Field::Time, self.bits.position());
             self.value = self.window.take(&mut self.bits, self.value)?;
         }
+        seen(Field::Value, self.bits.position());
         Ok(())
     }
 
     #[inline(always)]
-    fn later(&mut self) -> Result<(), Malformed> {
+    fn later(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
         let mut word = self.bits.peek();
         if word >> 63 == 0 {
             word <<= 1;
@@ -183,6 +192,7 @@ impl<'a> XorReader<'a> {
             self.step = self.step.wrapping_add(change);
         }
         self.time = self.time.wrapping_add(self.step);
+        seen(Field::Time, self.bits.position());
         if word >> 63 == 0 {
             self.bits.skip(1);
         } else {
@@ -193,27 +203,28 @@ impl<'a> XorReader<'a> {
                 self.window.take_new(&mut self.bits)?
             };
         }
+        seen(Field::Value, self.bits.position());
         Ok(())
     }
 }
 
 /// Reads XOR2.
 #[derive(Clone, Debug)]
-struct Xor2Reader<'a> {
-    bits: Bits<'a>,
-    samples: u32,
+pub(super) struct Xor2Reader<'a> {
+    pub(super) bits: Bits<'a>,
+    pub(super) samples: u32,
     read: u32,
-    time: Millis,
+    pub(super) time: Millis,
     step: i64,
-    value: u64,
+    pub(super) value: u64,
     /// The last float that was no staleness marker.
     base: u64,
     window: Window,
-    starts: Starts,
+    pub(super) starts: Starts,
 }
 
 impl<'a> Xor2Reader<'a> {
-    fn new(data: &'a [u8]) -> Result<Self, Malformed> {
+    pub(super) fn new(data: &'a [u8]) -> Result<Self, Malformed> {
         let header = Header::read(Encoding::Xor2, data)?;
         let bits = Bits::behind(data, header.len);
         bits.check_room(header.samples, 1)?;
@@ -231,11 +242,17 @@ impl<'a> Xor2Reader<'a> {
     }
 
     #[inline(always)]
-    fn advance(&mut self) -> Result<bool, Malformed> {
+    pub(super) fn advance(&mut self) -> Result<bool, Malformed> {
+        self.advance_seen(unseen)
+    }
+
+    /// The same; `seen` hears of each field and the bit behind it.
+    #[inline(always)]
+    pub(super) fn advance_seen(&mut self, seen: impl FnMut(Field, usize)) -> Result<bool, Malformed> {
         if self.read >= self.samples {
             return Ok(false);
         }
-        match self.sample().and_then(|()| self.bits.check()) {
+        match self.sample(seen).and_then(|()| self.bits.check()) {
             Ok(()) => {
                 self.read += 1;
                 Ok(true)
@@ -248,29 +265,38 @@ impl<'a> Xor2Reader<'a> {
     }
 
     #[inline(always)]
-    fn sample(&mut self) -> Result<(), Malformed> {
+    fn sample(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
         let before = self.time;
         match self.read {
-            0 | 1 => self.early()?,
-            _ => self.later()?,
+            0 | 1 => self.early(&mut seen)?,
+            _ => {
+                self.later()?;
+                seen(Field::TimeAndValue, self.bits.position());
+            }
         }
-        self.starts.take(&mut self.bits, self.read, self.time, before)
+        self.starts.take(&mut self.bits, self.read, self.time, before)?;
+        seen(Field::Start, self.bits.position());
+        Ok(())
     }
 
     /// The first two samples.
     #[inline(never)]
-    fn early(&mut self) -> Result<(), Malformed> {
+    fn early(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
         if self.read == 0 {
             self.time = self.bits.varint()?;
+            seen(Field::Time, self.bits.position());
             self.value = self.bits.take(64);
             if self.value != STALE_NAN_BITS {
                 self.base = self.value;
             }
-            return Ok(());
+        } else {
+            self.step = self.bits.uvarint()? as i64;
+            self.time = self.time.wrapping_add(self.step);
+            seen(Field::Time, self.bits.position());
+            self.float()?;
         }
-        self.step = self.bits.uvarint()? as i64;
-        self.time = self.time.wrapping_add(self.step);
-        self.float()
+        seen(Field::Value, self.bits.position());
+        Ok(())
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Reads native histograms one behind another, into the same buffers.
 
 use super::Encoding;
-use super::bits::Bits;
+use super::bits::{Bits, Field, unseen};
 use super::header::{Header, Starts};
 use super::layout::{FINEST_SCHEMA, take_bounds, take_schema, take_spans, take_threshold};
 use super::native::Native;
@@ -22,6 +22,8 @@ pub(super) struct NativeReader<'a, H: Native> {
     /// What the chunk says of itself, which is not what is said of its first sample.
     pub(super) chunk_hint: ResetHint,
     pub(super) starts: Starts,
+    /// Whether the encoding has start times at all.
+    pub(super) has_starts: bool,
     pub(super) time: Millis,
     pub(super) step: i64,
     /// The last histogram as stored.
@@ -43,6 +45,7 @@ impl<'a, H: Native> NativeReader<'a, H> {
             read: 0,
             chunk_hint: header.hint,
             starts: header.starts,
+            has_starts: matches!(encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt),
             time: 0,
             step: 0,
             last: H::default(),
@@ -62,10 +65,15 @@ impl<'a, H: Native> NativeReader<'a, H> {
 
     /// Moves to the next sample, which is then in `last`, at the schema it is stored in.
     pub(super) fn advance_as_stored(&mut self) -> Result<bool, Malformed> {
+        self.advance_seen(unseen)
+    }
+
+    /// The same; `seen` hears of each field and the bit behind it.
+    pub(super) fn advance_seen(&mut self, seen: impl FnMut(Field, usize)) -> Result<bool, Malformed> {
         if self.read >= self.samples {
             return Ok(false);
         }
-        self.sample().inspect_err(|_| self.samples = self.read)?;
+        self.sample(seen).inspect_err(|_| self.samples = self.read)?;
         self.read += 1;
         Ok(true)
     }
@@ -75,18 +83,21 @@ impl<'a, H: Native> NativeReader<'a, H> {
         self.aside.as_deref().unwrap_or(&self.last)
     }
 
-    fn sample(&mut self) -> Result<(), Malformed> {
+    fn sample(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
         let before = self.time;
         if self.read == 0 {
-            self.take_layout()?;
+            self.take_layout(&mut seen)?;
             self.time = take_int(&mut self.bits);
-            self.last.take_first(&mut self.coding, &mut self.bits);
+            seen(Field::Time, self.bits.position());
+            self.last.take_first(&mut self.coding, &mut self.bits, &mut seen);
         } else {
             self.step = self.step.wrapping_add(take_int(&mut self.bits));
             self.time = self.time.wrapping_add(self.step);
-            self.last.take_next(&mut self.coding, &mut self.bits)?;
+            seen(Field::Time, self.bits.position());
+            self.last.take_next(&mut self.coding, &mut self.bits, &mut seen)?;
         }
         self.starts.take(&mut self.bits, self.read, self.time, before)?;
+        seen(Field::Start, self.bits.position());
         self.bits.check()?;
         *self.last.view_mut().hint = match (self.chunk_hint, self.read) {
             (ResetHint::Gauge, _) => ResetHint::Gauge,
@@ -97,13 +108,16 @@ impl<'a, H: Native> NativeReader<'a, H> {
         Ok(())
     }
 
-    pub(super) fn take_layout(&mut self) -> Result<(), Malformed> {
+    fn take_layout(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
         let bits = &mut self.bits;
         let last = self.last.view_mut();
         *last.zero_threshold = take_threshold(bits);
+        seen(Field::ZeroThreshold, bits.position());
         *last.schema = take_schema(bits)?;
+        seen(Field::Schema, bits.position());
         let mut all = 0usize;
-        for (spans, buckets) in last.spans.into_iter().zip(last.buckets) {
+        let sides = [Field::PositiveSpans, Field::NegativeSpans];
+        for ((spans, buckets), side) in last.spans.into_iter().zip(last.buckets).zip(sides) {
             let count = take_spans(bits, spans)?;
             all = all.saturating_add(count);
             if all > bits.left() {
@@ -111,9 +125,11 @@ impl<'a, H: Native> NativeReader<'a, H> {
             }
             buckets.clear();
             buckets.resize(count, H::Bucket::default());
+            seen(side, bits.position());
         }
         if *last.schema == CUSTOM_BUCKETS_SCHEMA {
             take_bounds(bits, last.bounds)?;
+            seen(Field::Bounds, bits.position());
         }
         Ok(())
     }

@@ -7,8 +7,10 @@
 //! | --- | --- |
 //! | floats, fast | [`FloatSamples`] |
 //! | any sample | [`Samples`] |
+//! | a whole chunk at once | [`decode_columns`] into [`Columns`] |
 //! | the chunks within an aggregate | [`Aggregate`] |
 //! | to write | [`XorAppender`], [`HistogramAppender`], [`FloatHistogramAppender`], [`encode_aggregate`] |
+//! | to look inside | [`describe`] |
 //!
 //! *Source*: `tsdb/chunkenc` of Prometheus 3.9.1 (encodings 1 to 3) and 3.14 (4 to 6),
 //! `pkg/compact/downsample/aggr.go` of Thanos (255).
@@ -16,7 +18,12 @@
 mod aggregate;
 mod append;
 mod bits;
+mod columns;
+mod describe;
+mod exercise;
 mod float;
+#[cfg(test)]
+mod golden;
 mod header;
 mod histogram;
 mod layout;
@@ -34,6 +41,10 @@ use crate::model::ResetHint;
 
 pub use aggregate::{Aggregate, AggregateKind, encode_aggregate};
 pub use append::{Appended, FloatHistogramAppender, HistogramAppender, Mode, NativeAppender, Refused};
+pub use columns::{ColumnValues, Columns, HistogramColumns, decode_columns};
+pub use describe::{describe, describe_into};
+#[doc(hidden)]
+pub use exercise::exercise;
 pub use float::FloatSamples;
 pub use samples::{Samples, ValueRef};
 pub use xor::XorAppender;

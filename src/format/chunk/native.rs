@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 
 use super::Encoding;
-use super::bits::Bits;
+use super::bits::{Bits, Field};
 use super::spans::Insert;
 use super::varbit::{put_int, put_uint, take_int, take_uint};
 use super::window::Window;
@@ -80,13 +80,19 @@ pub trait Native: Clone + Default + Debug + PartialEq {
     /// What a chunk says that follows one to which its first sample could not be appended.
     fn hint_behind(cut: Cut) -> ResetHint;
 
-    /// The first histogram's numbers; its buckets have their number already.
-    fn take_first(&mut self, coding: &mut Self::Coding, bits: &mut Bits<'_>);
+    /// The first histogram's numbers; its buckets have their number already. `seen` hears of each
+    /// field and the bit behind it.
+    fn take_first(&mut self, coding: &mut Self::Coding, bits: &mut Bits<'_>, seen: impl FnMut(Field, usize));
     /// The next histogram's numbers over the last one's; `stale` ones have no buckets.
     ///
     /// # Errors
     /// [`Malformed`] when the bits mean nothing.
-    fn take_next(&mut self, coding: &mut Self::Coding, bits: &mut Bits<'_>) -> Result<(), Malformed>;
+    fn take_next(
+        &mut self,
+        coding: &mut Self::Coding,
+        bits: &mut Bits<'_>,
+        seen: impl FnMut(Field, usize),
+    ) -> Result<(), Malformed>;
     /// Writes what [`Native::take_first`] reads.
     fn put_first(&self, coding: &mut Self::Coding, out: &mut BitWriter);
     /// Writes what [`Native::take_next`] reads, and makes `self` the histogram `next`.
@@ -99,6 +105,9 @@ pub trait Native: Clone + Default + Debug + PartialEq {
         stale
     }
 }
+
+const SIDES: [Field; 2] = [Field::PositiveBuckets, Field::NegativeBuckets];
+const NUMBERS: [Field; 3] = [Field::Count, Field::ZeroCount, Field::Sum];
 
 /// Both kinds have fields of the same names.
 macro_rules! views {
@@ -203,31 +212,44 @@ impl Native for Histogram {
         wide
     }
 
-    fn take_first(&mut self, coding: &mut IntCoding, bits: &mut Bits<'_>) {
+    fn take_first(&mut self, coding: &mut IntCoding, bits: &mut Bits<'_>, mut seen: impl FnMut(Field, usize)) {
         self.count = take_uint(bits);
+        seen(Field::Count, bits.position());
         self.zero_count = take_uint(bits);
+        seen(Field::ZeroCount, bits.position());
         self.sum = f64::from_bits(bits.take(64));
-        for (buckets, steps) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets) {
+        seen(Field::Sum, bits.position());
+        for ((buckets, steps), side) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets).zip(SIDES) {
             buckets.fill_with(|| take_int(bits));
             steps.clear();
             steps.resize(buckets.len(), 0);
+            seen(side, bits.position());
         }
     }
 
-    fn take_next(&mut self, coding: &mut IntCoding, bits: &mut Bits<'_>) -> Result<(), Malformed> {
+    fn take_next(
+        &mut self,
+        coding: &mut IntCoding,
+        bits: &mut Bits<'_>,
+        mut seen: impl FnMut(Field, usize),
+    ) -> Result<(), Malformed> {
         coding.count = coding.count.wrapping_add(take_int(bits));
-        coding.zero_count = coding.zero_count.wrapping_add(take_int(bits));
         self.count = self.count.wrapping_add_signed(coding.count);
+        seen(Field::Count, bits.position());
+        coding.zero_count = coding.zero_count.wrapping_add(take_int(bits));
         self.zero_count = self.zero_count.wrapping_add_signed(coding.zero_count);
+        seen(Field::ZeroCount, bits.position());
         self.sum = f64::from_bits(coding.sum.take(bits, self.sum.to_bits())?);
+        seen(Field::Sum, bits.position());
         if is_stale(self.sum) {
             return Ok(());
         }
-        for (buckets, steps) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets) {
+        for ((buckets, steps), side) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets).zip(SIDES) {
             for (bucket, step) in buckets.iter_mut().zip(steps) {
                 *step = step.wrapping_add(take_int(bits));
                 *bucket = bucket.wrapping_add(*step);
             }
+            seen(side, bits.position());
         }
         Ok(())
     }
@@ -326,33 +348,42 @@ impl Native for FloatHistogram {
         wide
     }
 
-    fn take_first(&mut self, coding: &mut FloatCoding, bits: &mut Bits<'_>) {
-        let mut float = || f64::from_bits(bits.take(64));
-        self.count = float();
-        self.zero_count = float();
-        self.sum = float();
-        for (buckets, windows) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets) {
-            buckets.fill_with(&mut float);
+    fn take_first(&mut self, coding: &mut FloatCoding, bits: &mut Bits<'_>, mut seen: impl FnMut(Field, usize)) {
+        let numbers = [&mut self.count, &mut self.zero_count, &mut self.sum];
+        for (float, field) in numbers.into_iter().zip(NUMBERS) {
+            *float = f64::from_bits(bits.take(64));
+            seen(field, bits.position());
+        }
+        for ((buckets, windows), side) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets).zip(SIDES) {
+            buckets.fill_with(|| f64::from_bits(bits.take(64)));
             windows.clear();
             windows.resize(buckets.len(), Window::default());
+            seen(side, bits.position());
         }
     }
 
-    fn take_next(&mut self, coding: &mut FloatCoding, bits: &mut Bits<'_>) -> Result<(), Malformed> {
-        for (float, window) in [
-            (&mut self.count, &mut coding.count),
-            (&mut self.zero_count, &mut coding.zero_count),
-            (&mut self.sum, &mut coding.sum),
+    fn take_next(
+        &mut self,
+        coding: &mut FloatCoding,
+        bits: &mut Bits<'_>,
+        mut seen: impl FnMut(Field, usize),
+    ) -> Result<(), Malformed> {
+        for (float, window, field) in [
+            (&mut self.count, &mut coding.count, Field::Count),
+            (&mut self.zero_count, &mut coding.zero_count, Field::ZeroCount),
+            (&mut self.sum, &mut coding.sum, Field::Sum),
         ] {
             *float = f64::from_bits(window.take(bits, float.to_bits())?);
+            seen(field, bits.position());
         }
         if is_stale(self.sum) {
             return Ok(());
         }
-        for (buckets, windows) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets) {
+        for ((buckets, windows), side) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets).zip(SIDES) {
             for (float, window) in buckets.iter_mut().zip(windows) {
                 *float = f64::from_bits(window.take(bits, float.to_bits())?);
             }
+            seen(side, bits.position());
         }
         Ok(())
     }
