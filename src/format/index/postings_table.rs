@@ -334,3 +334,103 @@ impl<'a> Iterator for TableEntries<'a> {
         Some(entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoding::crc32c;
+    use proptest::prelude::*;
+
+    /// A table of these entries in this order.
+    fn table(entries: &[(String, String, u64)]) -> Vec<u8> {
+        let mut len = PostingsTableLen::default();
+        for (name, value, offset) in entries {
+            len.add(name.len(), value.len(), *offset);
+        }
+        let mut out = vec![];
+        let mut emitter = len.emit(&mut out).unwrap();
+        for (name, value, offset) in entries {
+            emitter.entry(&mut out, name.as_bytes(), value.as_bytes(), *offset);
+        }
+        emitter.finish(&mut out);
+        assert_eq!(out.len() as u64, len.len_bytes());
+        out
+    }
+
+    const BASE: u64 = 1 << 40;
+
+    proptest! {
+        #[test]
+        fn finds_what_is_there(pairs in proptest::collection::btree_map(("[a-c]{1,2}", "[a-f]{0,3}"), 0..BASE, 0..200), turn in 0usize..200) {
+            let mut entries: Vec<_> = pairs.iter().map(|((n, v), o)| (n.clone(), v.clone(), *o)).collect();
+            let end = BASE + 8;
+            for version in [Version::V2, Version::V1] {
+                if version == Version::V1 {
+                    // any order
+                    let turn = turn.min(entries.len());
+                    entries.rotate_left(turn);
+                }
+                let bytes = table(&entries);
+                let table = PostingsTable::decode(version, &bytes[..], BASE).unwrap();
+                prop_assert_eq!(table.len(), pairs.len());
+                prop_assert!(table.iter().map(|e| e.offset).eq(entries.iter().map(|e| e.2)), "as they lie");
+                let mut names: Vec<_> = pairs.keys().map(|(n, _)| n.as_bytes()).collect();
+                names.dedup();
+                prop_assert_eq!(table.names().collect::<Vec<_>>(), names.clone());
+                for name in names {
+                    let expected = pairs.iter().filter(|((n, _), _)| n.as_bytes() == name).map(|((_, v), o)| (v.as_bytes(), *o));
+                    prop_assert!(table.values(name).map(|e| (e.value, e.offset)).eq(expected));
+                }
+                for name in ["a", "b", "bb", "cc", "d", ""] {
+                    for value in ["", "a", "b", "cd", "fff", "z"] {
+                        let expected = pairs.get(&(name.to_owned(), value.to_owned())).copied();
+                        prop_assert_eq!(table.find(name.as_bytes(), value.as_bytes()), expected);
+                    }
+                }
+                for (i, (name, value, offset)) in entries.iter().enumerate() {
+                    prop_assert_eq!(table.find(name.as_bytes(), value.as_bytes()), Some(*offset));
+                    let next = entries.get(i + 1).map(|e| e.2).filter(|next| next > offset).unwrap_or(end);
+                    prop_assert_eq!(table.range(name.as_bytes(), value.as_bytes(), end), Some(*offset..next));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_under_a_right_checksum() {
+        let entry = |name: &str, value: &str, offset| (name.to_owned(), value.to_owned(), offset);
+        let good = table(&[entry("", "", 8), entry("a", "x", 20), entry("a", "y", 40)]);
+        let check = |at: usize, to: u8, expected: &str| {
+            let mut bad = good.clone();
+            bad[at] = to;
+            let end = bad.len() - 4;
+            let crc = crc32c(&bad[4..end]);
+            bad[end..].copy_from_slice(&crc.to_be_bytes());
+            let e = PostingsTable::decode(Version::V2, &bad[..], 100).unwrap_err();
+            assert_eq!(e.to_string(), format!("index postings table at byte {expected}"));
+        };
+        check(7, 4, "124: varint cut off");
+        check(7, 2, "118: 6 bytes behind the last of 2 entries");
+        check(8, 3, "109: entry with 3 strings instead of 2");
+        check(22, b'x', "118: entry 2 is not above the one before it");
+        check(23, 100, "118: list at 100, behind the table itself");
+        assert!(PostingsTable::decode(Version::V1, &good[..], 100).is_ok());
+    }
+
+    #[test]
+    #[should_panic = "an entry that was not counted"]
+    fn the_second_pass_is_held_to_the_first() {
+        let mut out = vec![];
+        let mut emitter = PostingsTableLen::default().emit(&mut out).unwrap();
+        emitter.entry(&mut out, b"a", b"b", 1);
+    }
+
+    #[test]
+    fn a_table_above_four_gibibytes_is_refused() {
+        let len = PostingsTableLen { count: 1 << 28, bytes: u64::from(u32::MAX) - 3 };
+        let mut out = vec![];
+        let e = len.emit(&mut out).unwrap_err();
+        assert_eq!(e.to_string(), "index postings table of 4294967296 bytes, the format ends at 4294967295");
+        assert!(out.is_empty());
+    }
+}

@@ -264,3 +264,91 @@ pub fn encode_series(out: &mut Vec<u8>, labels: &[(u32, u32)], chunks: &[ChunkMe
     out.extend_from_slice(&crc.to_be_bytes());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number() -> impl Strategy<Value = u64> {
+        (any::<u64>(), 0u32..64).prop_map(|(n, shift)| n >> shift)
+    }
+
+    fn chunk() -> impl Strategy<Value = ChunkMeta> {
+        (number(), number(), number(), any::<bool>()).prop_map(|(a, b, place, negative)| {
+            let min_time = if negative { !(a as i64) } else { a as i64 };
+            ChunkMeta { min_time, max_time: min_time.wrapping_add(b as i64), reference: ChunkRef(place) }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways(
+            labels in proptest::collection::vec((number(), number()).prop_map(|(n, v)| (n as u32, v as u32)), 0..20),
+            chunks in proptest::collection::vec(chunk(), 0..20),
+            behind in 0usize..12, bit in 0usize..100_000,
+        ) {
+            let mut out = vec![];
+            encode_series(&mut out, &labels, &chunks).unwrap();
+            let len = out.len();
+            prop_assert_eq!(encoded_series_len(&labels, &chunks), len as u64);
+            prop_assert_eq!(series_entry_len(&out, 0), Ok(Some(len)));
+            out.resize(len + behind, 0xff);
+            // what was there before stays
+            let before = ChunkMeta { min_time: 1, max_time: 2, reference: ChunkRef(3) };
+            let (mut l, mut c) = (vec![(7, 8)], vec![before]);
+            prop_assert_eq!(decode_series(&out, 0, &mut l, &mut c), Ok(len));
+            prop_assert_eq!((&l[1..], &c[1..]), (&labels[..], &chunks[..]));
+            let (mut l, mut c) = (vec![(7, 8)], vec![before]);
+            for cut in 0..len {
+                prop_assert!(decode_series(&out[..cut], 0, &mut l, &mut c).is_err());
+            }
+            let bit = bit % (len * 8);
+            out[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(decode_series(&out, 0, &mut l, &mut c).is_err());
+            prop_assert_eq!((l, c), (vec![(7, 8)], vec![before]));
+        }
+
+        #[test]
+        fn a_varint_is_what_it_was(n in number(), behind in 0usize..12) {
+            let mut bytes = vec![];
+            put_uvarint(&mut bytes, n);
+            let len = bytes.len();
+            bytes.resize(len + behind, 0x91);
+            let mut fields = Fields { bytes: &bytes, at: 0 };
+            prop_assert_eq!((fields.uvarint(), fields.at), (Ok(n), len));
+        }
+    }
+
+    /// A body under a right checksum.
+    fn check(body: &[u8], expected: &str) {
+        let mut bytes = vec![];
+        put_uvarint(&mut bytes, body.len() as u64);
+        bytes.extend_from_slice(body);
+        bytes.extend_from_slice(&crc32c(body).to_be_bytes());
+        let (mut labels, mut chunks) = (vec![], vec![]);
+        let e = decode_series(&bytes, 32, &mut labels, &mut chunks).unwrap_err();
+        assert_eq!(e.to_string(), format!("index series at byte {expected}"));
+        assert!(labels.is_empty() && chunks.is_empty() && labels.capacity() < 16 && chunks.capacity() < 16);
+    }
+
+    #[test]
+    fn damage_under_a_right_checksum() {
+        check(&[], "33: varint cut off");
+        check(&[0xff, 0xff, 0xff, 0xff, 0x0f, 1, 1], "38: more labels than the entry has room for");
+        check(&[1, 0x80, 0x80, 0x80, 0x80, 0x10, 1, 0, 0, 0, 0, 0], "39: symbol reference above 32 bits");
+        check(&[1, 1, 2, 3, 0, 0, 0], "37: more chunks than the entry has room for");
+        check(&[1, 1, 2, 1, 0, 0, 0, 9], "40: bytes behind the last chunk");
+        check(&[1, 1, 2, 1, 0, 0, 0x80], "39: varint cut off");
+        check(&[0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0], "35: varint above 64 bits");
+    }
+
+    #[test]
+    fn lengths_that_no_writer_makes() {
+        assert_eq!(series_entry_len(&[], 0), Ok(None));
+        assert_eq!(series_entry_len(&[0x80; 4], 0), Ok(None));
+        assert_eq!(series_entry_len(&[0x80; 5], 48).unwrap_err().at, 48);
+        assert_eq!(series_entry_len(&[0xff, 0xff, 0xff, 0xff, 0x7f], 48).unwrap_err().at, 48);
+        assert!(decode_series(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0], 0, &mut vec![], &mut vec![]).is_err());
+    }
+}

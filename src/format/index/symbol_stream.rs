@@ -207,3 +207,115 @@ fn length(bytes: &[u8], left: u64) -> Result<Option<(u64, usize)>, &'static str>
     }
     Err("symbol's length is longer than five bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{SymbolTable, SymbolTableWriter};
+    use super::*;
+    use crate::encoding::crc32c;
+    use proptest::prelude::*;
+
+    /// What the stream yields when it is fed parts of these lengths, in turns.
+    fn feed(version: Version, bytes: &[u8], parts: &[usize]) -> Result<Vec<(u32, Vec<u8>)>, Malformed> {
+        let mut stream = SymbolStream::new(version, 5);
+        let (mut at, mut turn, mut out) = (0, 0, vec![]);
+        loop {
+            match stream.step()? {
+                SymbolStep::Symbol(reference, symbol) => {
+                    out.push((reference, symbol.to_vec()));
+                    assert_eq!(stream.last(), out.last().map(|(_, s)| &s[..]));
+                }
+                SymbolStep::End => {
+                    assert_eq!(stream.step(), Ok(SymbolStep::End));
+                    return Ok(out);
+                }
+                SymbolStep::Need(least) => {
+                    assert!(least > 0);
+                    let part = &bytes[at..(at + parts[turn % parts.len()]).min(bytes.len())];
+                    turn += 1;
+                    if part.is_empty() {
+                        return Err(Malformed::new(PART, at as u64, "no more"));
+                    }
+                    let taken = stream.push(part);
+                    at += taken;
+                    assert!(taken == part.len() || stream.len_bytes() == Some(at as u64), "only the end is left alone");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_the_table_does(
+            symbols in proptest::collection::btree_set(proptest::collection::vec(any::<u8>(), 0..150), 0..60),
+            parts in proptest::collection::vec(1usize..90, 1..5),
+        ) {
+            let mut writer = SymbolTableWriter::new();
+            for symbol in &symbols {
+                writer.push(symbol).unwrap();
+            }
+            let mut bytes = writer.finish();
+            bytes.extend_from_slice(&[0; 20]);
+            for version in [Version::V1, Version::V2] {
+                let table = SymbolTable::decode(version, &bytes[..], 5).unwrap();
+                let expected: Vec<_> = table.iter().map(|(r, s)| (r, s.to_vec())).collect();
+                prop_assert_eq!(feed(version, &bytes, &parts), Ok(expected));
+            }
+        }
+    }
+
+    fn small() -> Vec<u8> {
+        let mut writer = SymbolTableWriter::new();
+        for symbol in [&b"a"[..], b"bc", b"d"] {
+            writer.push(symbol).unwrap();
+        }
+        writer.finish()
+    }
+
+    #[test]
+    fn memory_is_what_was_not_stepped_over() {
+        let mut stream = SymbolStream::new(Version::V2, 5);
+        let mut writer = SymbolTableWriter::new();
+        for i in 0..10_000u32 {
+            writer.push(&i.to_be_bytes()).unwrap();
+        }
+        for part in writer.finish().chunks(100) {
+            stream.push(part);
+            assert!(stream.held.len() <= 110, "{}", stream.held.len());
+            while let SymbolStep::Symbol(..) = stream.step().unwrap() {}
+        }
+        assert_eq!(stream.step(), Ok(SymbolStep::End));
+        assert_eq!((stream.count(), stream.len_bytes()), (Some(10_000), Some(50_012)));
+    }
+
+    #[test]
+    fn every_wrong_bit_and_every_end_is_noticed() {
+        let good = small();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(feed(Version::V2, &bad, &[3]).is_err(), "bit {bit}");
+        }
+        for cut in 0..good.len() {
+            assert!(feed(Version::V2, &good[..cut], &[5]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn damage_under_a_right_checksum() {
+        let check = |change: &dyn Fn(&mut Vec<u8>), expected: &str| {
+            let mut bytes = small();
+            bytes.truncate(bytes.len() - 4);
+            change(&mut bytes);
+            let crc = crc32c(&bytes[4..]);
+            bytes.extend_from_slice(&crc.to_be_bytes());
+            assert_eq!(feed(Version::V2, &bytes, &[4]).unwrap_err().to_string(), expected);
+        };
+        check(&|b| b[9] = b'd', "index symbols at byte 15: symbol 1 is not above the one before it");
+        check(&|b| b[7] = 2, "index symbols at byte 18: 2 bytes behind the last of 2 symbols");
+        check(&|b| b[7] = 4, "index symbols at byte 20: symbol's length cut off by the end of the section");
+        check(&|b| b[13] = 3, "index symbols at byte 18: symbol of 3 bytes, 1 left");
+        check(&|b| b[3] = 2, "index symbols at byte 5: section has no room for its count");
+        check(&|b| b[8..13].fill(0xff), "index symbols at byte 13: symbol's length is longer than five bytes");
+    }
+}

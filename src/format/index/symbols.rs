@@ -253,3 +253,62 @@ impl Default for SymbolTableWriter {
         SymbolTableWriter::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn section_of<'a>(symbols: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut writer = SymbolTableWriter::new();
+        for (i, symbol) in symbols.into_iter().enumerate() {
+            assert_eq!(writer.push(symbol), Ok(i as u32));
+            assert_eq!(writer.last(), Some(symbol));
+        }
+        let len = writer.len_bytes();
+        let bytes = writer.finish();
+        assert_eq!(bytes.len(), len);
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways(symbols in proptest::collection::btree_set(proptest::collection::vec(any::<u8>(), 0..6), 0..200), base in 5u64..4000) {
+            let mut bytes = section_of(symbols.iter().map(Vec::as_slice));
+            let len = bytes.len();
+            bytes.extend_from_slice(b"behind");
+            for version in [Version::V1, Version::V2] {
+                let table = SymbolTable::decode(version, &bytes[..], base).unwrap();
+                prop_assert_eq!((table.len(), table.is_empty(), table.len_bytes()), (symbols.len(), symbols.is_empty(), len));
+                prop_assert!(table.iter().map(|(_, s)| s).eq(symbols.iter().map(Vec::as_slice)));
+                for (reference, symbol) in table.iter() {
+                    prop_assert_eq!(table.get(reference), Ok(symbol));
+                    prop_assert_eq!(table.find(symbol), Some(reference));
+                    // one that is not there, right above this one
+                    let mut above = symbol.to_vec();
+                    above.push(0);
+                    prop_assert_eq!(table.find(&above).is_some(), symbols.contains(&above));
+                }
+                prop_assert!(table.get(u32::MAX).is_err());
+            }
+            let table = SymbolTable::decode(Version::V2, &bytes[..], base).unwrap();
+            prop_assert!(table.get(symbols.len() as u32).is_err());
+        }
+    }
+
+    #[test]
+    fn a_symbol_that_does_not_ascend_is_named() {
+        let mut bytes = section_of([&b"a"[..], b"c"]);
+        bytes[11] = b'a';
+        let crc = crc32c(&bytes[4..12]);
+        bytes[12..].copy_from_slice(&crc.to_be_bytes());
+        let e = SymbolTable::decode(Version::V2, &bytes[..], 5).unwrap_err();
+        assert_eq!(e.to_string(), "index symbols at byte 15: symbol 1 is not above the one before it");
+    }
+
+    #[test]
+    #[should_panic = "symbols out of order"]
+    fn the_writer_wants_order() {
+        section_of([&b"b"[..], b"a"]);
+    }
+}
