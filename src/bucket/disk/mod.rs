@@ -10,6 +10,7 @@
 //! followed. Unlike upstream an object appears at once as a whole: it is written beside its place
 //! as `name#<digits>` ("staged"), and such names are never listed.
 
+mod direct;
 mod list;
 mod write;
 

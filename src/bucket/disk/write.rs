@@ -10,6 +10,7 @@ use bytes::Bytes;
 use object_store::path::Path as Key;
 use tokio::task::JoinHandle;
 
+use super::direct::{Aligned, Sink};
 use super::{Disk, blocking, prune};
 use crate::bucket::failure::of_io;
 use crate::error::{Error, Kind, Result};
@@ -42,35 +43,51 @@ impl Disk {
     pub(in crate::bucket) async fn stage(&self, key: &Key) -> Result<Staged> {
         let (root, path) = (self.root.clone(), self.path(key)?);
         let place = blocking(move || Place::new(root, path)).await?;
-        Ok(Staged { place, waiting: Vec::new(), waiting_bytes: 0, written: 0, unsynced: 0, writing: None, syncing: None })
+        Ok(Staged {
+            place,
+            buffer: Aligned::new(WRITE_BYTES),
+            written: 0,
+            unsynced: 0,
+            sink: None,
+            past_cache: false,
+            writing: None,
+            syncing: None,
+        })
     }
 }
 
 /// An object that is being written.
 ///
-/// *Memory:* at most two times what [`WRITE_BYTES`] and one piece are.
+/// *Memory:* two buffers of [`WRITE_BYTES`].
 pub(in crate::bucket) struct Staged {
     place: Place,
-    waiting: Vec<Bytes>,
-    waiting_bytes: usize,
+    buffer: Aligned,
+    /// Bytes handed to the disk.
     written: u64,
     unsynced: u64,
-    writing: Option<JoinHandle<io::Result<()>>>,
+    /// Where buffers go; out on loan while one is written.
+    sink: Option<Sink>,
+    /// Whether the last buffer went past the page cache: then a sync has next to nothing to do.
+    past_cache: bool,
+    writing: Option<JoinHandle<io::Result<(Sink, Aligned)>>>,
     syncing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Staged {
     /// Appends.
-    pub(in crate::bucket) async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.waiting_bytes += bytes.len();
-        self.waiting.push(bytes);
-        if self.waiting_bytes >= WRITE_BYTES { self.flush().await } else { Ok(()) }
+    pub(in crate::bucket) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+        while !bytes.is_empty() {
+            if self.buffer.fill(&mut bytes) {
+                self.flush().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the object into its place; it and its folder are on the disk when this returns.
     pub(in crate::bucket) async fn finish(mut self) -> Result<u64> {
         self.flush().await?;
-        settle(&mut self.writing).await?;
+        self.settle().await?;
         settle(&mut self.syncing).await?;
         let Staged { mut place, written, .. } = self;
         blocking(move || place.publish(written)).await?;
@@ -80,7 +97,7 @@ impl Staged {
     /// Drops what was written.
     pub(in crate::bucket) async fn abort(mut self) -> Result<()> {
         // what is under way must not write into a file that is gone: harmless, but untidy
-        _ = settle(&mut self.writing).await;
+        _ = self.settle().await;
         _ = settle(&mut self.syncing).await;
         blocking(move || {
             drop(self.place);
@@ -91,20 +108,41 @@ impl Staged {
 
     /// Hands what was collected to a thread, one at a time so that the order stays.
     async fn flush(&mut self) -> Result<()> {
-        settle(&mut self.writing).await?;
-        let pieces = std::mem::take(&mut self.waiting);
-        let len = std::mem::take(&mut self.waiting_bytes) as u64;
+        let len = self.buffer.len() as u64;
         if len == 0 {
             return Ok(());
         }
-        let file = Arc::clone(&self.place.file);
-        self.writing = Some(tokio::task::spawn_blocking(move || pieces.iter().try_for_each(|p| (&*file).write_all(p))));
+        let spare = self.settle().await?.unwrap_or_else(|| Aligned::new(WRITE_BYTES));
+        let full = std::mem::replace(&mut self.buffer, spare);
+        let (sink, file, path, offset) =
+            (self.sink.take(), Arc::clone(&self.place.file), self.place.staged.clone(), self.written);
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let mut sink = match sink {
+                Some(sink) => sink,
+                None => Sink::open(&path, file.try_clone()?),
+            };
+            sink.write(&full, offset)?;
+            Ok((sink, full))
+        }));
         self.written += len;
         self.unsynced += len;
         self.begin_sync().await
     }
 
+    /// Waits for the write under way; returns its buffer, emptied.
+    async fn settle(&mut self) -> Result<Option<Aligned>> {
+        let Some(writing) = self.writing.take() else { return Ok(None) };
+        let (sink, mut buffer) = blocking_result(writing.await)?;
+        self.past_cache = sink.is_direct();
+        self.sink = Some(sink);
+        buffer.clear();
+        Ok(Some(buffer))
+    }
+
     async fn begin_sync(&mut self) -> Result<()> {
+        if self.past_cache {
+            self.unsynced = 0;
+        }
         let idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
         if self.unsynced >= AHEAD_BYTES || (idle && self.unsynced >= SYNC_BYTES) {
             settle(&mut self.syncing).await?;
@@ -124,7 +162,7 @@ async fn settle(work: &mut Option<JoinHandle<io::Result<()>>>) -> Result<()> {
     }
 }
 
-fn blocking_result(result: Result<io::Result<()>, tokio::task::JoinError>) -> Result<()> {
+fn blocking_result<T>(result: Result<io::Result<T>, tokio::task::JoinError>) -> Result<T> {
     match result {
         Ok(done) => done.map_err(|e| of_io("write", e)),
         Err(_) => Err(Error::new(Kind::Cancelled, "the program is shutting down")),

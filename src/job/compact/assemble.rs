@@ -79,13 +79,12 @@ pub(super) struct Rules {
 
 /// Collects the records of `merged` from `runs`, one list of runs an input.
 pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) -> Result<Assembled, Error> {
-    let bytes: usize = runs.iter().flatten().flat_map(|r| &r.parts).map(|p| p.bytes.len()).sum();
     let mut job = Assembling {
         records: runs.iter().map(|r| Records::new(r)).collect(),
         rules,
         out: Assembled {
-            bytes: Vec::with_capacity(bytes.min(8 << 20)),
-            chunks: Vec::new(),
+            bytes: Vec::with_capacity(merged.chunk_bytes()),
+            chunks: Vec::with_capacity(merged.chunks()),
             series: Vec::with_capacity(merged.len()),
             counts: Counts::default(),
             merged: MergedBatch::default(),

@@ -73,6 +73,18 @@ impl MergedBatch {
         self.sources[piece.source as usize].batch.labels(piece.series as usize)
     }
 
+    /// How many chunks its series have in all inputs together.
+    pub(super) fn chunks(&self) -> usize {
+        self.chunks
+    }
+
+    /// About how many bytes their records take.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        // a stretch ends where its last record begins; most stretches are long
+        let last = self.stretches.iter().map(Vec::len).sum::<usize>() * 1024;
+        self.chunk_bytes.min(4 * BATCH_CHUNK_BYTES) as usize + last
+    }
+
     fn is_full(&self) -> bool {
         self.len() >= BATCH_SERIES || self.chunks >= BATCH_CHUNKS || self.chunk_bytes >= BATCH_CHUNK_BYTES
     }

@@ -92,7 +92,7 @@ async fn write(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let mut chunk_sink = ChunkSink::new(env, task);
     let mut series_sink = SeriesSink::begin(env, task, pool.clone(), symbols.finish(), index_bound).await?;
 
-    let depth = pool.threads() + 2;
+    let depth = pool.threads() + 1;
     let (assembled_send, assembled) = mpsc::channel(depth);
     let (encoded_send, encoded) = mpsc::channel(depth);
     let piped = tokio::try_join!(
