@@ -135,14 +135,6 @@ impl From<Malformed> for Error {
     }
 }
 
-impl From<crate::format::index::TooLong> for Error {
-    fn from(limit: crate::format::index::TooLong) -> Self {
-        Error::new(Kind::Limit, limit.to_string())
-            .part(limit.part)
-            .next("mark the largest of the blocks no-compact, so that the rest of the group goes on")
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let e = &*self.0;

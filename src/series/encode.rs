@@ -1,7 +1,7 @@
 //! Samples into chunks: 120 a chunk for merged series, one to one where samples are deleted.
 
 use super::overlap::Chunk;
-use crate::encoding::Malformed;
+use crate::format::Malformed;
 use crate::format::chunk::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, Mode, XorAppender};
 use crate::model::{Millis, Sample, Value};
 

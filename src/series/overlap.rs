@@ -7,7 +7,7 @@
 
 use super::GoHeap;
 use super::encode::encode_in_chunks;
-use crate::encoding::Malformed;
+use crate::format::Malformed;
 use crate::format::chunk::{Encoding, Samples};
 use crate::model::{Millis, ResetHint, Sample, Value};
 

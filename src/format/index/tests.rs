@@ -1,3 +1,5 @@
+//! An index, read by every road and written again.
+
 use super::*;
 use crate::format::segment::ChunkRef;
 

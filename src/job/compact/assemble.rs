@@ -6,9 +6,9 @@
 use super::chunks::{Records, Run};
 use super::decode::SeriesBatch;
 use super::merge::{MergedBatch, Piece};
-use crate::encoding::Malformed;
 use crate::error::Error;
-use crate::format::chunk::{self, Encoding};
+use crate::format::Malformed;
+use crate::format::chunk::{self, Encoding, Samples};
 use crate::format::index::ChunkMeta;
 use crate::format::segment::{ChunkRef, encode_record, encoded_len};
 use crate::model::{BlockId, Millis};
@@ -206,7 +206,10 @@ impl Assembling<'_> {
         }
         let chunks = match lists.len() {
             1 => lists.remove(0),
-            _ => merge_overlapping(lists).map_err(|m| self.damaged(source(merged, &pieces[0]).0, m))?,
+            _ => match merge_overlapping(lists) {
+                Ok(chunks) => chunks,
+                Err(m) => return Err(self.blame(merged, pieces, m)),
+            },
         };
         for c in chunks {
             self.out.counts.chunk(c.encoding, &c.data).map_err(|m| self.damaged(source(merged, &pieces[0]).0, m))?;
@@ -214,6 +217,24 @@ impl Assembling<'_> {
             self.out.chunks.push(OutChunk { min_time: c.min_time, max_time: c.max_time, data_bytes: c.data.len() as u32 });
         }
         Ok(())
+    }
+
+    /// Names the chunk that did not decode: the merge of many does not know which it was.
+    #[cold]
+    fn blame(&mut self, merged: &MergedBatch, pieces: &[Piece], m: Malformed) -> Error {
+        for piece in pieces {
+            let (input, batch) = source(merged, piece);
+            for meta in batch.chunks(piece.series as usize) {
+                let decoded = self.records[input].get(meta.reference).and_then(|(record, _)| {
+                    let samples = Samples::new(encoding_of(record.encoding, meta)?, record.data)?;
+                    samples.collect::<Result<Vec<_>, _>>().map(drop)
+                });
+                if let Err(m) = decoded {
+                    return damaged(self.rules, input, meta.reference, m);
+                }
+            }
+        }
+        self.damaged(source(merged, &pieces[0]).0, m)
     }
 
     fn damaged(&self, input: usize, m: Malformed) -> Error {

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use super::merge::Stretch;
 use crate::block::{Part, RangeStream, ReadAhead};
 use crate::bucket::Bucket;
-use crate::encoding::Malformed;
 use crate::error::{Error, Kind, Result};
+use crate::format::Malformed;
 use crate::format::segment::{self, ChunkRef};
 use crate::model::BlockId;
 
@@ -24,6 +24,8 @@ pub(super) struct Segment {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) segment: u32,
+    /// Where the last record of the stretch ends; its parts may hold the beginning of the next one.
+    pub(super) end: u64,
     pub(super) parts: Vec<Part>,
 }
 
@@ -111,7 +113,7 @@ impl ChunkFeed {
         };
         let parts = open.window.iter().filter(|p| p.end() > first && p.offset < end).cloned().collect();
         self.open = Some(open);
-        Ok(Run { segment: number, parts })
+        Ok(Run { segment: number, end, parts })
     }
 
     async fn open_segment(&self, number: u32, of: Segment) -> Result<Open> {
@@ -143,28 +145,29 @@ fn record_len_at(window: &VecDeque<Part>, offset: u64) -> Result<Option<u64>, Ma
     Ok(segment::record_len(&head[..have], offset)?.map(|len| len as u64))
 }
 
-/// Reads records out of runs, ascending.
+/// Reads records out of runs, quickest where references ascend.
 pub(super) struct Records<'a> {
     runs: &'a [Run],
     run: usize,
     part: usize,
+    last: ChunkRef,
     joined: Vec<u8>,
 }
 
 impl<'a> Records<'a> {
     pub(super) fn new(runs: &'a [Run]) -> Self {
-        Records { runs, run: 0, part: 0, joined: Vec::new() }
+        Records { runs, run: 0, part: 0, last: ChunkRef(0), joined: Vec::new() }
     }
 
     /// The record at `at`, its checksum verified.
     pub(super) fn get(&mut self, at: ChunkRef) -> Result<(segment::Record<'_>, &[u8]), Malformed> {
         let offset = u64::from(at.offset());
         let gone = || Malformed::new("chunk", offset, "the bytes of the record were not read");
-        while self
-            .runs
-            .get(self.run)
-            .is_some_and(|r| r.segment < at.segment() || r.parts.last().is_none_or(|p| p.end() <= offset))
-        {
+        if at < self.last {
+            (self.run, self.part) = (0, 0); // a merge of overlapping chunks may ask again
+        }
+        self.last = at;
+        while self.runs.get(self.run).is_some_and(|r| r.segment < at.segment() || r.end <= offset) {
             self.run += 1;
             self.part = 0;
         }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::symbols::Remap;
-use crate::encoding::Malformed;
 use crate::error::Error;
+use crate::format::Malformed;
 use crate::format::index::{ChunkMeta, Version, decode_series};
 use crate::format::tombstones::{Interval, Tombstones};
 use crate::model::{BlockId, Millis, TimeRange};

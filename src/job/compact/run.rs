@@ -151,7 +151,7 @@ async fn open(bucket: &Bucket, input: &CompactInput) -> Result<Shape> {
         return Err(bad(Error::new(Kind::Corrupt, "the block has no index object")));
     };
     if len_bytes < (index::HEADER_BYTES + TOC_BYTES) as u64 {
-        return Err(bad(Error::new(Kind::Corrupt, format!("{len_bytes} bytes are no index"))));
+        return Err(bad(Error::new(Kind::Corrupt, format!("{len_bytes} bytes are no index")).at(len_bytes)));
     }
     let key = key(input, "index");
     let header = bucket.get_range(&key, 0..index::HEADER_BYTES as u64).await.map_err(|e| e.block(input.id))?;

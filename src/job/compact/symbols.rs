@@ -6,8 +6,8 @@
 //! *Order*: bytewise. *Memory*: the merged section, four bytes a symbol and input, one part an input.
 
 use crate::block::RangeStream;
-use crate::encoding::Malformed;
 use crate::error::Result;
+use crate::format::Malformed;
 use crate::format::index::{SymbolStep, SymbolStream, SymbolTableWriter, TooLong, Version};
 
 /// Translates one input's symbol references.
