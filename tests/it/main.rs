@@ -1,4 +1,8 @@
 //! Everything that needs more than one room of the library, in one binary.
 
 mod bucket;
+mod golden;
+mod hostile;
+mod prometheus;
+mod skip;
 mod tidy;
