@@ -1,6 +1,8 @@
 //! What should happen in a bucket, decided as a value, and carried out.
 
+pub mod catalog;
 pub mod compact;
+pub mod filter;
 pub mod pass;
 pub mod relabel;
 mod report;

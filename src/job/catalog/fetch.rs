@@ -1,0 +1,255 @@
+//! From a listing to a catalog: metas that are not known yet, and the marks that are listed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+
+use super::cache::Cache;
+use super::{Catalog, CatalogBlock, Partial, PartialReason, SyncOptions, list, meta_key, object};
+use crate::bucket::{Bucket, Object};
+use crate::error::{Error, Kind, Result};
+use crate::format::marks::{
+    DELETION_MARK_FILE, DeletionMark, NO_COMPACT_MARK_FILE, NO_DOWNSAMPLE_MARK_FILE, NoCompactMark, NoDownsampleMark, Unreadable,
+};
+use crate::format::meta::{META_FILE, Meta};
+use crate::model::{BlockId, LabelSet, Millis};
+
+/// Largest `meta.json` that is read, in bytes: 14 days of blocks of a few minutes fit many times.
+const META_LIMIT_BYTES: u64 = 64 << 20;
+
+/// Largest mark that is read, in bytes.
+const MARK_LIMIT_BYTES: u64 = 1 << 20;
+
+/// Metas read from the local disk in one go on a thread that may block.
+const CACHE_BATCH: usize = 512;
+
+/// Looks at a bucket again and again, and fetches only what is new.
+pub struct Syncer {
+    bucket: Bucket,
+    options: SyncOptions,
+    cache: Option<Cache>,
+    /// Metas by block, each with what the listing said of its object.
+    known: HashMap<BlockId, (Version, Arc<Meta>)>,
+    /// Label sets, so that blocks of one group share theirs.
+    labels: HashSet<Arc<LabelSet>>,
+}
+
+/// When an object was written, and its size in bytes: metas are never changed, but they may be replaced.
+type Version = (Millis, u64);
+
+/// What became of one `meta.json`.
+enum Fetched {
+    Whole(Box<Meta>),
+    Partial(PartialReason),
+    Failed(Error),
+}
+
+/// What lies beside a block.
+#[derive(Default)]
+struct Marks {
+    deletion: Option<DeletionMark>,
+    no_compact: Option<NoCompactMark>,
+    no_downsample: Option<NoDownsampleMark>,
+}
+
+impl Syncer {
+    /// Knows nothing yet.
+    pub fn new(bucket: Bucket, options: SyncOptions) -> Self {
+        let cache = options.data_dir.as_deref().map(Cache::new);
+        Syncer { bucket, options, cache, known: HashMap::new(), labels: HashSet::new() }
+    }
+
+    /// What is in the bucket now.
+    ///
+    /// # Errors
+    /// When the bucket cannot be listed. What cannot be read of one block is in [`Catalog::failed`].
+    pub async fn sync(&mut self) -> Result<Catalog> {
+        let listing = list::list(&self.bucket, &self.options).await?;
+        let mut catalog = Catalog { failed: listing.failed, ..Catalog::default() };
+        catalog.warnings.extend(listing.warnings.into_iter().map(|text| (None, text)));
+        let failed: HashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
+        let mut folders = listing.folders;
+        folders.retain(|id, _| !failed.contains(id));
+
+        let mut metas = self.metas(&folders).await;
+        let mut marks = self.marks(&folders, &mut catalog).await;
+        for (id, objects) in folders {
+            let objects: Arc<[Object]> = objects.into();
+            let marks = marks.remove(&id).unwrap_or_default();
+            let fetched = match self.known.get(&id) {
+                Some((_, meta)) => Ok(meta.clone()),
+                None => Err(metas.remove(&id).unwrap_or(Fetched::Partial(PartialReason::NoMeta))),
+            };
+            match fetched {
+                Ok(meta) => catalog.blocks.push(CatalogBlock {
+                    id,
+                    labels: meta.thanos.labels.shared().cloned().unwrap_or_default(),
+                    meta,
+                    objects,
+                    deletion: marks.deletion,
+                    no_compact: marks.no_compact,
+                    no_downsample: marks.no_downsample,
+                }),
+                Err(Fetched::Partial(why)) => catalog.partial.push(Partial { id, why, objects, deletion: marks.deletion }),
+                Err(Fetched::Failed(error)) => catalog.failed.push((id, error)),
+                Err(Fetched::Whole(_)) => unreachable!("whole metas are known by now"),
+            }
+        }
+        catalog.failed.sort_by_key(|f| f.0);
+        // a block with an unreadable mark is in both: nothing may be decided about it
+        let failed: HashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
+        catalog.blocks.retain(|b| !failed.contains(&b.id));
+        catalog.partial.retain(|p| !failed.contains(&p.id));
+        Ok(catalog)
+    }
+
+    /// Brings `known` up to date; returns what is no whole meta.
+    async fn metas(&mut self, folders: &Folders) -> HashMap<BlockId, Fetched> {
+        let mut wanted: Vec<(BlockId, Version)> = folders
+            .iter()
+            .filter_map(|(&id, objects)| object(objects, id, META_FILE).map(|meta| (id, (meta.modified, meta.len_bytes))))
+            .collect();
+        let listed: HashMap<BlockId, Version> = wanted.iter().copied().collect();
+        self.known.retain(|id, (version, _)| listed.get(id) == Some(version));
+        wanted.retain(|(id, _)| !self.known.contains_key(id));
+
+        let mut others = HashMap::new();
+        let missing = self.from_cache(wanted).await;
+        let bucket = &self.bucket;
+        let each = missing.into_iter().map(|(id, version)| async move { (id, version, fetch_meta(bucket, id).await) });
+        let mut fetched = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
+        let mut new = Vec::new();
+        while let Some((id, version, result)) = fetched.next().await {
+            match result {
+                Fetched::Whole(meta) => new.push((id, version, *meta)),
+                other => _ = others.insert(id, other),
+            }
+        }
+        drop(fetched);
+        self.to_cache(&mut new, &listed, others.values().any(|f| matches!(f, Fetched::Failed(_)))).await;
+        for (id, version, meta) in new {
+            self.learn(id, version, meta);
+        }
+        let used = |labels: &Arc<LabelSet>| Arc::strong_count(labels) > 1;
+        self.labels.retain(used);
+        others
+    }
+
+    fn learn(&mut self, id: BlockId, version: Version, mut meta: Meta) {
+        if let Some(own) = meta.thanos.labels.shared() {
+            let shared = self.labels.get(own).unwrap_or(own).clone();
+            self.labels.insert(shared.clone());
+            meta.thanos.labels = shared.into();
+        }
+        self.known.insert(id, (version, Arc::new(meta)));
+    }
+
+    /// Learns what is kept on the local disk; returns what is not.
+    async fn from_cache(&mut self, wanted: Vec<(BlockId, Version)>) -> Vec<(BlockId, Version)> {
+        let Some(cache) = self.cache.clone() else { return wanted };
+        let mut missing = Vec::new();
+        for batch in wanted.chunks(CACHE_BATCH).map(<[_]>::to_vec) {
+            let cache = cache.clone();
+            let for_failure = batch.clone();
+            let read = move || -> Vec<_> { batch.into_iter().map(|(id, at)| (id, at, cache.read(id, at.0))).collect() };
+            match tokio::task::spawn_blocking(read).await {
+                Ok(kept) => {
+                    for (id, version, meta) in kept {
+                        match meta {
+                            Some(meta) => self.learn(id, version, meta),
+                            None => missing.push((id, version)),
+                        }
+                    }
+                }
+                Err(_) => missing.extend(for_failure),
+            }
+        }
+        missing
+    }
+
+    /// Keeps what is new, and drops what is no longer listed unless the view is incomplete.
+    async fn to_cache(&self, new: &mut Vec<(BlockId, Version, Meta)>, listed: &HashMap<BlockId, Version>, incomplete: bool) {
+        let Some(cache) = self.cache.clone() else { return };
+        let metas = std::mem::take(new);
+        let blocks: HashSet<BlockId> = listed.keys().copied().collect();
+        let write = move || {
+            for (id, _, meta) in &metas {
+                cache.write(*id, meta);
+            }
+            if !incomplete {
+                cache.retain(&blocks);
+            }
+            metas
+        };
+        if let Ok(metas) = tokio::task::spawn_blocking(write).await {
+            *new = metas;
+        }
+    }
+
+    /// The marks that are listed.
+    async fn marks(&self, folders: &Folders, catalog: &mut Catalog) -> HashMap<BlockId, Marks> {
+        let wanted = folders.iter().flat_map(|(&id, objects)| {
+            let files = [DELETION_MARK_FILE, NO_COMPACT_MARK_FILE, NO_DOWNSAMPLE_MARK_FILE];
+            files.into_iter().filter(move |file| object(objects, id, file).is_some()).map(move |file| (id, file))
+        });
+        let bucket = &self.bucket;
+        let each =
+            wanted.map(|(id, file)| async move { (id, file, bucket.get(&format!("{id}/{file}"), MARK_LIMIT_BYTES).await) });
+        let mut fetched = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
+        let mut all: HashMap<BlockId, Marks> = HashMap::new();
+        while let Some((id, file, bytes)) = fetched.next().await {
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                // it was taken away since the listing
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                Err(e) => {
+                    catalog.failed.push((id, e.block(id)));
+                    continue;
+                }
+            };
+            let marks = all.entry(id).or_default();
+            let read = match file {
+                DELETION_MARK_FILE => DeletionMark::decode(&bytes).map(|mark| marks.deletion = Some(mark)),
+                NO_COMPACT_MARK_FILE => NoCompactMark::decode(&bytes).map(|mark| marks.no_compact = Some(mark)),
+                _ => NoDownsampleMark::decode(&bytes).map(|mark| marks.no_downsample = Some(mark)),
+            };
+            match read {
+                Ok(()) => {}
+                Err(Unreadable::Partial(damage)) => {
+                    let text = format!("{damage}; it counts as no mark: delete the object if it stays like that");
+                    catalog.warnings.push((Some(id), text));
+                }
+                Err(Unreadable::Version(damage)) => {
+                    let error = Error::new(Kind::Unsupported, damage.why).block(id).part(file);
+                    catalog.failed.push((id, error.next("use a version of this program that knows the mark, or remove it")));
+                }
+            }
+        }
+        catalog.warnings.sort();
+        all
+    }
+}
+
+type Folders = std::collections::BTreeMap<BlockId, Vec<Object>>;
+
+async fn fetch_meta(bucket: &Bucket, id: BlockId) -> Fetched {
+    let key = meta_key(id);
+    let bytes = match bucket.get(&key, META_LIMIT_BYTES).await {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == Kind::NotFound => return Fetched::Partial(PartialReason::NoMeta),
+        Err(e) => return Fetched::Failed(e.block(id)),
+    };
+    let meta = match Meta::parse(&bytes) {
+        Ok(meta) => meta,
+        Err(damage) => return Fetched::Partial(PartialReason::Corrupt(damage)),
+    };
+    match meta.check_version() {
+        Ok(()) => Fetched::Whole(Box::new(meta)),
+        Err(_) => {
+            let version = if meta.version == crate::format::meta::VERSION { meta.thanos.version } else { meta.version };
+            let error = Error::new(Kind::Unsupported, format!("unexpected meta file: {key} version: {version}"));
+            Fetched::Failed(error.block(id).next("use a version of this program that knows it, or remove the block"))
+        }
+    }
+}

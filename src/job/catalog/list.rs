@@ -1,0 +1,95 @@
+//! One listing, sorted into blocks.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::SyncOptions;
+use crate::bucket::{Bucket, Object};
+use crate::error::{Error, Kind, Result};
+use crate::job::pass::Discovery;
+use crate::model::BlockId;
+
+/// What a listing found.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Objects of each block.
+    pub(super) folders: BTreeMap<BlockId, Vec<Object>>,
+    /// Blocks of which not everything could be listed.
+    pub(super) failed: Vec<(BlockId, Error)>,
+    /// Keys outside of blocks that could not be listed.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Lists all objects of all blocks.
+///
+/// `concurrent` looks at the root first: where nothing but blocks lies there, one listing of everything takes
+/// fewest requests; else foreign folders may be huge (`debug/metas` of old versions) and only blocks are listed.
+pub(super) async fn list(bucket: &Bucket, options: &SyncOptions) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let mut seen = Vec::new();
+    if options.discovery == Discovery::Concurrent {
+        let root = bucket.list_folder("").await?;
+        let ids: Vec<BlockId> = root.folders.iter().filter_map(|name| block_id(name)).collect();
+        if ids.len() < root.folders.len() {
+            let each = ids.into_iter().map(|id| async move {
+                let mut one = Listing::default();
+                // a block may be gone since the root was listed; an empty folder is still a folder
+                one.read(bucket, &id.to_string(), Some(id)).await.map(|()| (id, one))
+            });
+            let mut found = stream::iter(each).buffer_unordered(options.concurrency.max(1));
+            while let Some((id, one)) = found.try_next().await? {
+                let objects = one.folders.into_values().next().unwrap_or_default();
+                listing.folders.insert(id, objects);
+                listing.failed.extend(one.failed);
+            }
+            listing.failed.sort_by_key(|f| f.0);
+            return Ok(listing);
+        }
+        seen = ids;
+    }
+    listing.read(bucket, "", None).await?;
+    // a folder without any object is a partial block where a store has such folders
+    for id in seen {
+        listing.folders.entry(id).or_default();
+    }
+    Ok(listing)
+}
+
+impl Listing {
+    async fn read(&mut self, bucket: &Bucket, prefix: &str, within: Option<BlockId>) -> Result<()> {
+        let mut objects = bucket.list(prefix);
+        while let Some(next) = objects.next().await {
+            match next {
+                Ok(object) => self.add(object),
+                // keys that no store can be asked for: all others came before
+                Err(error) if error.kind() == Kind::Unsupported => {
+                    let folder = error.part_name().and_then(|part| part.split('/').next()).and_then(block_id);
+                    match within.or(folder) {
+                        Some(id) => self.failed.push((id, error.block(id))),
+                        None => self.warnings.push(error.to_string()),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for objects in self.folders.values_mut() {
+            objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            objects.shrink_to_fit();
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, mut object: Object) {
+        let Some(id) = object.key.split_once('/').and_then(|(folder, _)| block_id(folder)) else { return };
+        // nobody compares tags here, and they are a third of the memory
+        object.etag = None;
+        object.key.shrink_to_fit();
+        self.folders.entry(id).or_default().push(object);
+    }
+}
+
+/// The block whose folder has this name, spelled as we would spell it.
+fn block_id(folder: &str) -> Option<BlockId> {
+    folder.parse::<BlockId>().ok().filter(|id| id.to_string() == folder)
+}
