@@ -3,7 +3,9 @@
 pub mod catalog;
 pub mod compact;
 pub mod filter;
+pub mod group;
 pub mod pass;
+pub mod plan;
 pub mod relabel;
 mod report;
 

@@ -115,7 +115,7 @@ impl Syncer {
         wanted.retain(|(id, _)| !self.known.contains_key(id));
 
         let mut others = HashMap::new();
-        let missing = self.from_cache(wanted).await;
+        let missing = self.kept_metas(wanted).await;
         let bucket = &self.bucket;
         let each = missing.into_iter().map(|(id, version)| async move { (id, version, fetch_meta(bucket, id).await) });
         let mut fetched = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
@@ -127,7 +127,7 @@ impl Syncer {
             }
         }
         drop(fetched);
-        self.to_cache(&mut new, &listed, others.values().any(|f| matches!(f, Fetched::Failed(_)))).await;
+        self.keep_metas(&mut new, &listed, others.values().any(|f| matches!(f, Fetched::Failed(_)))).await;
         for (id, version, meta) in new {
             self.learn(id, version, meta);
         }
@@ -146,7 +146,7 @@ impl Syncer {
     }
 
     /// Learns what is kept on the local disk; returns what is not.
-    async fn from_cache(&mut self, wanted: Vec<(BlockId, Version)>) -> Vec<(BlockId, Version)> {
+    async fn kept_metas(&mut self, wanted: Vec<(BlockId, Version)>) -> Vec<(BlockId, Version)> {
         let Some(cache) = self.cache.clone() else { return wanted };
         let mut missing = Vec::new();
         for batch in wanted.chunks(CACHE_BATCH).map(<[_]>::to_vec) {
@@ -169,7 +169,7 @@ impl Syncer {
     }
 
     /// Keeps what is new, and drops what is no longer listed unless the view is incomplete.
-    async fn to_cache(&self, new: &mut Vec<(BlockId, Version, Meta)>, listed: &HashMap<BlockId, Version>, incomplete: bool) {
+    async fn keep_metas(&self, new: &mut Vec<(BlockId, Version, Meta)>, listed: &HashMap<BlockId, Version>, incomplete: bool) {
         let Some(cache) = self.cache.clone() else { return };
         let metas = std::mem::take(new);
         let blocks: HashSet<BlockId> = listed.keys().copied().collect();

@@ -1,0 +1,280 @@
+//! What a compactor would do with a bucket, as a value: printed by a dry run, carried out by a pass.
+//!
+//! A plan is one step of each group; what can be done after that is planned when it is done.
+
+mod limits;
+mod step;
+mod text;
+
+use serde::Serialize;
+
+pub use limits::{Limits, PlannedMark, next_step_within};
+pub use step::{Nothing, Piece, Step, Why, next_step};
+pub use text::{duration_text, size_text};
+
+use crate::error::{Error, Kind, Result};
+use crate::job::catalog::CatalogBlock;
+use crate::job::group::Group;
+use crate::job::pass::PassOptions;
+use crate::model::{BlockId, LabelSet, Millis};
+
+/// Ranged reads of an input that are not proportional to its size: its tail, its tables, the ends of its sections.
+const READS_AN_INPUT: u64 = 6;
+
+/// Postings that are kept in memory; above, they go to scratch (bytes).
+const POSTINGS_IN_MEMORY_BYTES: u64 = 256 << 20;
+
+/// What a compactor would do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Plan {
+    /// Blocks that become one, by group.
+    pub compactions: Vec<PlannedCompaction>,
+    /// Marks against compaction that are made before.
+    pub marks: Vec<PlannedMark>,
+    /// Duplicates that are marked for deletion.
+    pub garbage: Vec<PlannedGarbage>,
+    /// What is deleted.
+    pub deletions: Vec<PlannedDeletion>,
+    /// Groups of which nothing is compacted, and why.
+    pub nothing: Vec<NothingPlanned>,
+}
+
+/// Blocks that become one.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedCompaction {
+    /// Key of the group.
+    pub group: String,
+    /// Milliseconds between samples, 0 for raw.
+    pub resolution: Millis,
+    /// External labels of the new block.
+    pub labels: LabelSet,
+    /// The blocks, by minimum time.
+    pub inputs: Vec<BlockId>,
+    /// First millisecond of the new block.
+    pub min_time: Millis,
+    /// First millisecond behind the new block.
+    pub max_time: Millis,
+    /// Bytes that are read.
+    pub bytes_in: u64,
+    /// Bytes that are written at most; merged replicas come to less.
+    pub bytes_out_estimate: u64,
+    /// Requests to the bucket.
+    pub requests: Requests,
+    /// Bytes on the local disk at most.
+    pub scratch: u64,
+    /// Why these.
+    pub why: Why,
+}
+
+/// Requests to a bucket, estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// Reads of objects and of ranges.
+    pub get: u64,
+    /// Writes of objects and of their parts.
+    pub put: u64,
+}
+
+/// A duplicate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedGarbage {
+    /// The block.
+    pub block: BlockId,
+    /// The block that has all its sources.
+    pub covered_by: BlockId,
+}
+
+/// What is deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedDeletion {
+    /// The block, or what there is of one.
+    pub block: BlockId,
+    /// Why.
+    #[serde(flatten)]
+    pub why: Deletion,
+    /// Its objects.
+    pub objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Why something is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "because")]
+pub enum Deletion {
+    /// It was marked, and the delay is over.
+    Marked {
+        /// When, in seconds since the Unix epoch.
+        since: i64,
+    },
+    /// It never became a block.
+    PartialUpload {
+        /// When its newest object was written, in milliseconds since the Unix epoch.
+        newest: Millis,
+    },
+}
+
+/// A group of which nothing is compacted.
+#[derive(Clone, Debug, Serialize)]
+pub struct NothingPlanned {
+    /// Key of the group.
+    pub group: String,
+    /// Milliseconds between samples, 0 for raw.
+    pub resolution: Millis,
+    /// External labels.
+    pub labels: LabelSet,
+    /// Its blocks.
+    pub blocks: usize,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The next step of a group.
+#[derive(Debug)]
+pub struct GroupPlan {
+    /// What to do; `Err` where the group has to wait for a person.
+    pub step: Result<Step>,
+    /// Marks to be made before.
+    pub marks: Vec<PlannedMark>,
+}
+
+/// Decides about one group.
+pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
+    let vertical = options.is_vertical();
+    let pieces: Vec<Piece> = group.blocks.iter().map(piece).collect();
+    // nothing is compacted of a single block, not even its tombstones: it is the newest
+    if pieces.len() < 2 {
+        return GroupPlan { step: Ok(Step::Nothing(Nothing::OneBlock)), marks: Vec::new() };
+    }
+    if !vertical && let Err(error) = check_apart(&pieces) {
+        return GroupPlan { step: Err(error), marks: Vec::new() };
+    }
+    let limits = Limits { max_index_bytes: options.block_max_index_bytes, vertical };
+    let (step, marks) = next_step_within(&pieces, options.ranges(), limits);
+    let step = match step {
+        Step::Compact(chosen, why) if !vertical => {
+            check_sources(group, &chosen).and_then(|()| check_result(&pieces, &chosen)).map(|()| Step::Compact(chosen, why))
+        }
+        step => Ok(step),
+    };
+    GroupPlan { step, marks }
+}
+
+impl Plan {
+    /// Adds what is decided about `group`; `read_bytes` is what one ranged read asks for.
+    pub fn add(&mut self, group: &Group, decided: &GroupPlan, read_bytes: usize) {
+        self.marks.extend(decided.marks.iter().cloned());
+        let reason = match &decided.step {
+            Ok(Step::Compact(chosen, why)) => {
+                return self.compactions.push(PlannedCompaction::new(group, chosen, *why, read_bytes));
+            }
+            Ok(Step::Nothing(nothing)) => nothing.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.nothing.push(NothingPlanned {
+            group: group.key.clone(),
+            resolution: group.resolution,
+            labels: LabelSet::clone(&group.labels),
+            blocks: group.blocks.len(),
+            reason,
+        });
+    }
+
+    /// Whether a pass would change anything.
+    pub fn is_idle(&self) -> bool {
+        self.compactions.is_empty() && self.marks.is_empty() && self.garbage.is_empty() && self.deletions.is_empty()
+    }
+}
+
+impl PlannedCompaction {
+    fn new(group: &Group, chosen: &[usize], why: Why, read_bytes: usize) -> Self {
+        let blocks: Vec<&CatalogBlock> = chosen.iter().map(|&at| &group.blocks[at]).collect();
+        let listed = |name: fn(&str) -> bool| -> Vec<u64> {
+            let parts = blocks.iter().flat_map(|b| b.objects.iter());
+            parts.filter(|o| o.key.split_once('/').is_some_and(|(_, rest)| name(rest))).map(|o| o.len_bytes).collect()
+        };
+        let indexes = listed(|name| name == "index");
+        let chunks = listed(|name| name.starts_with("chunks/"));
+        let bytes: u64 = indexes.iter().chain(&chunks).fold(0, |sum, &n| sum.saturating_add(n));
+        let reads = |len: &u64| len.div_ceil(read_bytes.max(1) as u64);
+        let parts: u64 = indexes.iter().chain(&chunks).map(reads).fold(0, u64::saturating_add);
+        let index_bytes: u64 = indexes.iter().fold(0, |sum, &n| sum.saturating_add(n));
+        PlannedCompaction {
+            group: group.key.clone(),
+            resolution: group.resolution,
+            labels: LabelSet::clone(&group.labels),
+            inputs: blocks.iter().map(|b| b.id).collect(),
+            min_time: blocks.iter().map(|b| b.meta.min_time).min().unwrap_or_default(),
+            max_time: blocks.iter().map(|b| b.meta.max_time).max().unwrap_or_default(),
+            bytes_in: bytes,
+            bytes_out_estimate: bytes,
+            // a part has at least 8 MiB; meta.json, and a mark for each input
+            requests: Requests {
+                get: parts + READS_AN_INPUT * blocks.len() as u64,
+                put: bytes.div_ceil(8 << 20) + 3 + blocks.len() as u64,
+            },
+            // postings are a part of the index; they go to the disk only where there are many
+            scratch: if index_bytes > POSTINGS_IN_MEMORY_BYTES { index_bytes } else { 0 },
+            why,
+        }
+    }
+}
+
+fn piece(block: &CatalogBlock) -> Piece {
+    Piece {
+        id: block.id,
+        range: block.meta.time_range(),
+        resolution: block.meta.resolution(),
+        failed: block.meta.compaction.failed,
+        no_compact: block.no_compact.is_some(),
+        series: block.meta.stats.num_series,
+        tombstones: block.meta.stats.num_tombstones,
+        index_bytes: block.index_bytes(),
+    }
+}
+
+/// No two blocks of the group may overlap, marked ones included: who reads them would see samples twice.
+fn check_apart(pieces: &[Piece]) -> Result<()> {
+    let all: Vec<usize> = (0..pieces.len()).collect();
+    let overlapping = step::first_overlap(pieces, &all);
+    if overlapping.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = overlapping.iter().map(|&at| format!("{} {}", pieces[at].id, pieces[at].range)).collect();
+    Err(halt(format!("blocks of one group overlap: {}", names.join(", "))))
+}
+
+/// No two blocks of a plan may have a source in common: its chunks would be in the result twice.
+fn check_sources(group: &Group, chosen: &[usize]) -> Result<()> {
+    let mut sources: Vec<BlockId> = chosen.iter().flat_map(|&at| group.blocks[at].meta.sources().iter().copied()).collect();
+    sources.sort_unstable();
+    match sources.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let has = |at: &&usize| group.blocks[**at].meta.sources().contains(&pair[0]);
+            let names: Vec<String> = chosen.iter().filter(has).map(|&at| group.blocks[at].id.to_string()).collect();
+            Err(halt(format!("overlapping sources: {} is a source of {}", pair[0], names.join(" and of "))))
+        }
+    }
+}
+
+/// The result may not overlap a block that stays.
+fn check_result(pieces: &[Piece], chosen: &[usize]) -> Result<()> {
+    let result = chosen.iter().map(|&at| pieces[at].range).reduce(crate::model::TimeRange::union);
+    let Some(result) = result else { return Ok(()) };
+    let stays = |at: &usize| !chosen.contains(at) && pieces[*at].range.overlaps(result);
+    match (0..pieces.len()).find(stays) {
+        None => Ok(()),
+        Some(at) => Err(halt(format!("the compacted block {result} would overlap block {} {}", pieces[at].id, pieces[at].range))),
+    }
+}
+
+fn halt(what: String) -> Error {
+    Error::new(Kind::Invalid, what).next(
+        "look at these blocks with `tools bucket verify`, then mark the wrong ones for deletion, \
+         or merge them with --compact.enable-vertical-compaction",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! The planner's tables, read from text: metas in, plan out.
+//!
+//! A file begins with `ranges` and has cases. A case names its blocks, `id[start,end)` with `series=`,
+//! `tombstones=`, `index=`, `resolution=`, `failed` and `marked`; `limit` sets the largest index, `vertical`
+//! turns vertical compaction on. `plan` has the ids of the step or `none`, then `:` and why; `mark` has an id
+//! and its reason.
+
+use super::*;
+use crate::model::TimeRange;
+
+struct Case {
+    name: String,
+    pieces: Vec<Piece>,
+    limits: Limits,
+    expected: Vec<String>,
+}
+
+fn id(n: i64) -> BlockId {
+    BlockId::from_parts(n, 0)
+}
+
+fn parse_piece(line: &str) -> Piece {
+    let (name, rest) = line.split_once('[').expect(line);
+    let (range, rest) = rest.split_once(')').expect(line);
+    let (start, end) = range.split_once(',').expect(line);
+    let mut piece = Piece {
+        id: id(name.trim().parse().expect(line)),
+        range: TimeRange::new(start.parse().expect(line), end.parse().expect(line)),
+        resolution: 0,
+        failed: false,
+        no_compact: false,
+        series: 0,
+        tombstones: 0,
+        index_bytes: 0,
+    };
+    for word in rest.split_whitespace() {
+        match word.split_once('=').unwrap_or((word, "0")) {
+            ("failed", _) => piece.failed = true,
+            ("marked", _) => piece.no_compact = true,
+            ("series", n) => piece.series = n.parse().expect(line),
+            ("tombstones", n) => piece.tombstones = n.parse().expect(line),
+            ("index", n) => piece.index_bytes = n.parse().expect(line),
+            ("resolution", n) => piece.resolution = n.parse().expect(line),
+            other => panic!("{other:?} in {line}"),
+        }
+    }
+    piece
+}
+
+fn parse(text: &str) -> (Vec<Millis>, Vec<Case>) {
+    let (mut ranges, mut cases) = (Vec::new(), Vec::<Case>::new());
+    for line in text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty()) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match (word, cases.last_mut()) {
+            ("ranges", _) => ranges = rest.split_whitespace().map(|n| n.parse().expect(line)).collect(),
+            ("case", _) => cases.push(Case {
+                name: rest.to_owned(),
+                pieces: Vec::new(),
+                limits: Limits { max_index_bytes: u64::MAX, vertical: false },
+                expected: Vec::new(),
+            }),
+            ("limit", Some(case)) => case.limits.max_index_bytes = rest.parse().expect(line),
+            ("vertical", Some(case)) => case.limits.vertical = true,
+            ("plan" | "mark", Some(case)) => case.expected.push(line.to_owned()),
+            (_, Some(case)) => case.pieces.push(parse_piece(line)),
+            (_, None) => panic!("before the first case: {line}"),
+        }
+    }
+    (ranges, cases)
+}
+
+fn run(case: &Case, ranges: &[Millis]) -> Vec<String> {
+    let mut pieces = case.pieces.clone();
+    pieces.sort_by_key(|p| (p.range.start, p.id));
+    let (step, marks) = next_step_within(&pieces, ranges, case.limits);
+    let plan = match step {
+        Step::Compact(chosen, why) => {
+            let ids: Vec<String> = chosen.iter().map(|&at| pieces[at].id.created().to_string()).collect();
+            let why = match why {
+                Why::Overlap => "overlap".to_owned(),
+                Why::Window { start, length } => format!("window {start}+{length}"),
+                Why::Tombstones => "tombstones".to_owned(),
+            };
+            format!("plan {}: {why}", ids.join(" "))
+        }
+        Step::Nothing(nothing) => {
+            let why = match nothing {
+                Nothing::OneBlock => "one block".to_owned(),
+                Nothing::AllMarked => "all marked".to_owned(),
+                Nothing::OneRange => "one range".to_owned(),
+                Nothing::Failed { block } => format!("{} failed", block.created()),
+                Nothing::Open { start, length, blocks } => format!("{blocks} in open window {start}+{length}"),
+                Nothing::Separated => "separated".to_owned(),
+                Nothing::Apart => "apart".to_owned(),
+            };
+            format!("plan none: {why}")
+        }
+    };
+    let marks = marks.iter().map(|m| format!("mark {} {}", m.block.created(), m.reason));
+    std::iter::once(plan).chain(marks).collect()
+}
+
+fn check(text: &str, cases_expected: usize) {
+    let (ranges, cases) = parse(text);
+    let mut wrong = String::new();
+    for case in &cases {
+        let got = run(case, &ranges);
+        if got != case.expected {
+            wrong.push_str(&format!("case {}\n  want {:?}\n  got  {got:?}\n", case.name, case.expected));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert_eq!(cases.len(), cases_expected);
+}
+
+#[test]
+fn upstreams_planner() {
+    check(include_str!("../../../testdata/plans/planner.txt"), 24);
+}
+
+#[test]
+fn blocks_marked_no_compact() {
+    check(include_str!("../../../testdata/plans/no-compact.txt"), 12);
+}
+
+#[test]
+fn large_indexes() {
+    check(include_str!("../../../testdata/plans/index-size.txt"), 9);
+}
+
+#[test]
+fn overlaps_of_downsampled_blocks() {
+    check(include_str!("../../../testdata/plans/vertical.txt"), 4);
+}
+
+#[test]
+fn odd_times() {
+    check(include_str!("../../../testdata/plans/odd-times.txt"), 6);
+}
+
+#[test]
+fn the_products_ranges() {
+    check(include_str!("../../../testdata/plans/product.txt"), 5);
+}
+
+#[test]
+fn one_range_never_plans() {
+    let text = "case x\n 1[0,10)\n 2[10,20)\n 3[20,30)\n 4[30,40)\n";
+    assert_eq!(run(&parse(text).1[0], &[10]), ["plan none: one range"]);
+}
+
+#[test]
+fn lengths_and_sizes_for_people() {
+    let lengths = [(0, "0s"), (7_200_000, "2h"), (1_209_600_000, "14d"), (129_600_020, "1d12h20ms"), (-1000, "-1s")];
+    lengths.iter().for_each(|&(ms, text)| assert_eq!(duration_text(ms), text));
+    let sizes = [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_572_864, "1.5 MiB"), (u64::MAX, "16.0 EiB")];
+    sizes.iter().for_each(|&(bytes, text)| assert_eq!(size_text(bytes), text));
+}
+
+mod groups {
+    //! What keeps a whole group from being compacted.
+
+    use std::sync::Arc;
+
+    use super::super::*;
+    use crate::format::marks::NoCompactMark;
+    use crate::format::meta::Meta;
+    use crate::job::group::groups;
+    use crate::job::pass::RANGES;
+
+    const HOUR: Millis = 3_600_000;
+
+    /// Blocks as `(id, first hour, hour behind, sources)`.
+    fn group(blocks: &[(i64, i64, i64, &[i64])]) -> Group {
+        let of = |&(n, start, end, sources): &(i64, i64, i64, &[i64])| {
+            let mut meta = Meta { ulid: BlockId::from_parts(n, 0), version: 1, ..Meta::default() };
+            (meta.min_time, meta.max_time) = (start * HOUR, end * HOUR);
+            meta.compaction.sources = sources.iter().map(|&s| BlockId::from_parts(s, 0)).collect();
+            let object = |name: &str, len_bytes| crate::bucket::Object {
+                key: format!("{}/{name}", meta.ulid),
+                len_bytes,
+                modified: 0,
+                etag: None,
+            };
+            let objects = vec![object("chunks/000001", 20 << 20), object("index", 1 << 20), object("meta.json", 1000)];
+            CatalogBlock {
+                id: meta.ulid,
+                labels: Arc::new(LabelSet::from_iter([("cluster", "a")])),
+                meta: Arc::new(meta),
+                objects: objects.into(),
+                deletion: None,
+                no_compact: None,
+                no_downsample: None,
+            }
+        };
+        groups(blocks.iter().map(of).collect()).remove(0)
+    }
+
+    fn reason(group: &Group, options: &PassOptions) -> String {
+        plan_group(group, options).step.map_or_else(|e| e.to_string(), |step| format!("{step:?}"))
+    }
+
+    #[test]
+    fn an_overlap_halts_its_group_unless_vertical() {
+        let mut group = group(&[(1, 0, 2, &[1]), (2, 1, 4, &[2]), (3, 4, 6, &[3])]);
+        let options = PassOptions::default();
+        let error = plan_group(&group, &options).step.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.to_string().contains("blocks of one group overlap: 00000000010000000000000000 [0, 7200000), 00000000020000000000000000 [3600000, 14400000)"), "{error}");
+        // a mark does not take the overlap away
+        group.blocks[0].no_compact = Some(NoCompactMark::new(group.blocks[0].id, 0, "manual", ""));
+        assert!(plan_group(&group, &options).step.is_err());
+        group.blocks[0].no_compact = None;
+        let vertical = PassOptions { vertical: true, ..options };
+        assert_eq!(reason(&group, &vertical), "Compact([0, 1], Overlap)");
+    }
+
+    #[test]
+    fn common_sources_halt_unless_vertical() {
+        let group = group(&[(1, 0, 2, &[1, 9]), (2, 2, 4, &[2]), (3, 4, 6, &[3, 9]), (4, 6, 8, &[4]), (5, 8, 10, &[5])]);
+        let options = PassOptions::default();
+        let text = reason(&group, &options);
+        let named = "00000000090000000000000000 is a source of 00000000010000000000000000 and of 00000000030000000000000000";
+        assert!(text.contains(named), "{text}");
+        assert!(reason(&group, &PassOptions { vertical: true, ..options }).starts_with("Compact([0, 1, 2, 3]"));
+    }
+
+    #[test]
+    fn a_plan_counts_what_it_takes() {
+        let group = group(&[(1, 0, 2, &[1]), (2, 2, 4, &[2]), (3, 4, 6, &[3]), (4, 6, 8, &[4]), (5, 8, 10, &[5])]);
+        let mut plan = Plan::default();
+        plan.add(&group, &plan_group(&group, &PassOptions::default()), 8 << 20);
+        let compaction = &plan.compactions[0];
+        assert_eq!(compaction.inputs.len(), 4);
+        assert_eq!((compaction.min_time, compaction.max_time), (0, 8 * HOUR));
+        assert_eq!(compaction.bytes_in, 4 * (21 << 20));
+        assert_eq!(compaction.requests, Requests { get: 4 * (3 + 1 + 6), put: 11 + 3 + 4 });
+        assert_eq!(compaction.why, Why::Window { start: 0, length: RANGES[2] });
+        let text = plan.to_string();
+        assert!(text.contains("compact 4 blocks of 0 {cluster=\"a\"}\n"), "{text}");
+        assert!(text.contains("window of 8h from 1970-01-01T00:00:00Z is complete"), "{text}");
+        assert!(text.contains("plan: 1 compactions of 4 blocks, 84.0 MiB in"), "{text}");
+        let json = serde_json::to_value(&plan).unwrap();
+        assert_eq!(json["compactions"][0]["why"]["because"], "window");
+        assert_eq!(json["compactions"][0]["inputs"][0], "00000000010000000000000000");
+    }
+
+    #[test]
+    fn why_nothing_is_planned_is_said() {
+        let group = group(&[(1, 0, 2, &[1]), (2, 2, 4, &[2]), (3, 4, 6, &[3])]);
+        let mut plan = Plan::default();
+        plan.add(&group, &plan_group(&group, &PassOptions::default()), 8 << 20);
+        assert!(plan.is_idle());
+        assert_eq!(
+            plan.nothing[0].reason,
+            "window of 8h from 1970-01-01T00:00:00Z has 2 blocks and is open until it is full or two blocks begin behind it"
+        );
+    }
+}
