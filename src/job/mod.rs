@@ -1,8 +1,10 @@
 //! What should happen in a bucket, decided as a value, and carried out.
 
 pub mod catalog;
+pub mod clean;
 pub mod compact;
 pub mod filter;
+pub mod garbage;
 pub mod group;
 pub mod pass;
 pub mod plan;

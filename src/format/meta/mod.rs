@@ -178,16 +178,6 @@ pub struct FileHash {
     pub unknown: Unknown,
 }
 
-/// Which hash `meta.json` has of each file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HashFunc {
-    /// None.
-    #[default]
-    None,
-    /// SHA-256, as `SHA256`.
-    Sha256,
-}
-
 /// The largest entries of an index, in bytes; 0 if unknown.
 #[derive(Clone, Debug, Default)]
 pub struct IndexStats {

@@ -11,6 +11,9 @@ use crate::format::index::{ChunkMeta, Version, decode_series};
 use crate::format::tombstones::{Interval, Tombstones};
 use crate::model::{BlockId, Millis, TimeRange};
 
+/// What an error says of a chunk that begins before the one in front of it ended.
+pub(super) const OUT_OF_ORDER: &str = "is out of order behind";
+
 /// What an input's series are decoded and judged by.
 pub(super) struct Rules {
     pub(super) block: BlockId,
@@ -160,10 +163,7 @@ fn judge(chunks: &[ChunkMeta], rules: &Rules, position: u64) -> Result<(), Malfo
             && c.min_time <= b.max_time
             && (c.min_time, c.max_time) != (b.min_time, b.max_time)
         {
-            return bad(format!(
-                "chunk [{}, {}] is out of order behind [{}, {}]",
-                c.min_time, c.max_time, b.min_time, b.max_time
-            ));
+            return bad(format!("chunk [{}, {}] {OUT_OF_ORDER} [{}, {}]", c.min_time, c.max_time, b.min_time, b.max_time));
         }
         if c.reference < last_reference {
             return bad(format!("chunk reference {} behind {}", c.reference.0, last_reference.0));

@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 
 use super::{Env, Event, JobId};
 use crate::bucket::Object;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::format::meta::Meta;
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{BlockId, LabelSet, Millis};
@@ -114,6 +114,11 @@ pub enum CompactOutcome {
     },
     /// The inputs hold no samples: there is no new block.
     Empty,
+}
+
+/// Whether an input's chunks are out of order, for which its block can be marked and left out.
+pub fn is_out_of_order(error: &Error) -> bool {
+    error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::OUT_OF_ORDER)
 }
 
 /// Merges the task's inputs into one new block.

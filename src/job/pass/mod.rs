@@ -1,6 +1,15 @@
 //! One pass over a bucket: look, clean, plan, compact, until nothing is left to do.
+//!
+//! *Order*, as upstream's: blocks whose deletion is due go first, then duplicates are marked, then every group
+//! makes one step, some groups at a time; this repeats until no group has a step left. At last partial uploads
+//! and unfinished ones are cleaned.
 
 mod options;
+mod run;
 
-pub use crate::format::meta::HashFunc;
+pub use crate::job::compact::HashFunc;
 pub use options::{Dedup, Discovery, MAX_LEVEL, PassOptions, RANGES};
+pub use run::{Compacted, Compactor, Engine, GroupError, PassResult, dry_run, run};
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What a pass is told, as plain values; the defaults are those of Thanos.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::meta::HashFunc;
+use crate::job::compact::HashFunc;
 use crate::job::relabel::Rule;
 use crate::model::Millis;
 

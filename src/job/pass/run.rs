@@ -1,0 +1,345 @@
+//! The rounds of a pass.
+
+use std::collections::{BTreeMap, HashSet};
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::{StreamExt, stream};
+
+use super::PassOptions;
+use crate::block::retire;
+use crate::error::{Error, Kind, Result};
+use crate::format::marks::texts;
+use crate::job::catalog::{Catalog, SyncOptions, Syncer};
+use crate::job::compact::{self, CompactInput, CompactOutcome, CompactTask};
+use crate::job::filter::{Selection, State, select};
+use crate::job::group::{Group, groups};
+use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
+use crate::job::{Env, Event, JobId, Level, clean, garbage};
+use crate::model::{BlockId, LabelSet};
+
+/// What makes one block out of several.
+pub trait Compactor: Sync {
+    /// Carries out one task; the inputs are not touched.
+    fn compact(&self, env: &Env, task: &CompactTask) -> impl Future<Output = Result<CompactOutcome>> + Send;
+}
+
+/// The real one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Engine;
+
+impl Compactor for Engine {
+    async fn compact(&self, env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
+        compact::compact(env, task).await
+    }
+}
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub struct PassResult {
+    /// Compactions that were done, in order of their ends.
+    pub compacted: Vec<Compacted>,
+    /// Marks against compaction that were made.
+    pub marked: Vec<PlannedMark>,
+    /// Duplicates that were marked for deletion.
+    pub garbage: Vec<BlockId>,
+    /// Blocks and partial uploads that were deleted.
+    pub deleted: Vec<BlockId>,
+    /// Unfinished uploads that were ended.
+    pub uploads: usize,
+    /// Groups that could not go on; the others did.
+    pub errors: Vec<GroupError>,
+    /// What could not be cleaned; the next pass tries again.
+    pub clean_errors: Vec<Error>,
+    /// Blocks by state, as the last look found them.
+    pub states: BTreeMap<State, usize>,
+    /// How often the bucket was looked at.
+    pub rounds: usize,
+}
+
+/// One compaction that was done.
+#[derive(Clone, Debug)]
+pub struct Compacted {
+    /// Key of the group.
+    pub group: String,
+    /// What went in.
+    pub inputs: Vec<BlockId>,
+    /// The new block, or `None` where there were no samples.
+    pub output: Option<BlockId>,
+}
+
+/// A group that could not go on.
+#[derive(Debug)]
+pub struct GroupError {
+    /// Key of the group.
+    pub group: String,
+    /// Its labels.
+    pub labels: LabelSet,
+    /// Why.
+    pub error: Error,
+}
+
+impl GroupError {
+    /// Whether a person has to look at it; else the next pass tries again.
+    pub fn is_halt(&self) -> bool {
+        matches!(self.error.kind(), Kind::Corrupt | Kind::Unsupported | Kind::Invalid | Kind::Limit)
+    }
+}
+
+impl PassResult {
+    /// Whether everything that was to be done is done.
+    pub fn is_clean(&self) -> bool {
+        self.errors.is_empty() && self.clean_errors.is_empty()
+    }
+}
+
+/// One pass: look, delete what is due, mark duplicates, compact group by group until nothing is left, and clean.
+///
+/// An error in one group does not stop the others; it is in the result.
+///
+/// # Errors
+/// `Invalid` options; a bucket that cannot be looked at, wholly or in part: then nothing may be decided.
+pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -> Result<PassResult> {
+    options.check()?;
+    clean::scratch(&env.scratch, env.clock.now());
+    let mut pass =
+        Pass { env, options, compactor, syncer: syncer(env, options), result: PassResult::default(), stopped: HashSet::new() };
+    let mut seen = pass.look().await?;
+    loop {
+        pass.clean_marked(&seen).await;
+        pass.mark_duplicates(&seen).await?;
+        let more = pass.compact_groups(std::mem::take(&mut seen.selection.blocks)).await?;
+        if !more {
+            break;
+        }
+        seen = pass.look().await?;
+    }
+    let deletions = clean::given_up(&seen.catalog, env.clock.now());
+    let cleaned = clean::run(env, &seen.catalog, &deletions).await;
+    pass.cleaned(cleaned);
+    let cleaned = clean::unfinished_uploads(env).await;
+    pass.cleaned(cleaned);
+    Ok(pass.result)
+}
+
+/// What the first round of a pass would do; reads metas and marks, and writes nothing into the bucket.
+///
+/// # Errors
+/// As [`run`].
+pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
+    options.check()?;
+    let catalog = syncer(env, options).sync().await?;
+    catalog.check_complete()?;
+    let now = env.clock.now();
+    let mut selection = select(&catalog, options, now);
+    let mut plan = Plan { garbage: garbage::plan(&selection), ..Plan::default() };
+    plan.deletions = clean::due(&selection, &catalog, options.delete_delay, now);
+    plan.deletions.extend(clean::given_up(&catalog, now));
+    for group in groups(std::mem::take(&mut selection.blocks)) {
+        plan.add(&group, &plan_group(&group, options), env.bucket.read_bytes());
+    }
+    Ok(plan)
+}
+
+fn syncer(env: &Env, options: &PassOptions) -> Syncer {
+    let sync = SyncOptions {
+        discovery: options.discovery,
+        concurrency: options.meta_fetch_concurrency,
+        data_dir: Some(env.scratch.clone()),
+    };
+    Syncer::new(env.bucket.clone(), sync)
+}
+
+/// What one look at the bucket found.
+struct Seen {
+    catalog: Catalog,
+    selection: Selection,
+}
+
+struct Pass<'a, C> {
+    env: &'a Env,
+    options: &'a PassOptions,
+    compactor: &'a C,
+    syncer: Syncer,
+    result: PassResult,
+    /// Keys of groups that failed: they are left alone until the next pass.
+    stopped: HashSet<String>,
+}
+
+impl<C: Compactor> Pass<'_, C> {
+    async fn look(&mut self) -> Result<Seen> {
+        self.check_cancelled()?;
+        let catalog = self.syncer.sync().await?;
+        for (block, text) in &catalog.warnings {
+            self.env.report.event(Event::Note { level: Level::Warn, block: *block, text });
+        }
+        catalog.check_complete()?;
+        let selection = select(&catalog, self.options, self.env.clock.now());
+        self.result.states = selection.states.clone();
+        self.result.rounds += 1;
+        Ok(Seen { catalog, selection })
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        match self.env.cancel.is_cancelled() {
+            true => Err(Error::new(Kind::Cancelled, "asked to stop")),
+            false => Ok(()),
+        }
+    }
+
+    async fn clean_marked(&mut self, seen: &Seen) {
+        let due = clean::due(&seen.selection, &seen.catalog, self.options.delete_delay, self.env.clock.now());
+        let cleaned = clean::run(self.env, &seen.catalog, &due).await;
+        self.cleaned(cleaned);
+    }
+
+    fn cleaned(&mut self, cleaned: clean::Cleaned) {
+        for error in &cleaned.errors {
+            let text = format!("not cleaned, the next pass tries again: {error}");
+            self.env.report.event(Event::Note { level: Level::Warn, block: error.block_id(), text: &text });
+        }
+        self.result.deleted.extend(cleaned.deleted);
+        self.result.uploads += cleaned.uploads;
+        self.result.clean_errors.extend(cleaned.errors);
+    }
+
+    async fn mark_duplicates(&mut self, seen: &Seen) -> Result<()> {
+        let planned = garbage::plan(&seen.selection);
+        self.result.garbage.extend(garbage::run(self.env, &planned).await?);
+        Ok(())
+    }
+
+    /// One step of every group, some at a time; returns whether there may be another.
+    async fn compact_groups(&mut self, blocks: Vec<crate::job::catalog::CatalogBlock>) -> Result<bool> {
+        let mut groups = groups(blocks);
+        groups.retain(|g| g.blocks.len() > 1 && !self.stopped.contains(&g.key));
+        let (env, options, compactor) = (self.env, self.options, self.compactor);
+        let each = groups.into_iter().map(|group| async move {
+            let done = step(env, options, compactor, &group).await;
+            (group, done)
+        });
+        let mut under_way = stream::iter(each).buffer_unordered(options.concurrency.max(1));
+        let mut more = false;
+        while let Some((group, (marks, done))) = under_way.next().await {
+            self.result.marked.extend(marks);
+            match done {
+                Ok(Stepped { again, compacted }) => {
+                    more |= again;
+                    self.result.compacted.extend(compacted);
+                }
+                Err(error) => {
+                    let text = format!("group {}: {error}", group.describe());
+                    env.report.event(Event::Note { level: Level::Error, block: error.block_id(), text: &text });
+                    self.stopped.insert(group.key.clone());
+                    let labels = LabelSet::clone(&group.labels);
+                    self.result.errors.push(GroupError { group: group.key, labels, error });
+                }
+            }
+        }
+        drop(under_way);
+        self.check_cancelled()?;
+        Ok(more)
+    }
+}
+
+/// What came of one step of a group.
+#[derive(Default)]
+struct Stepped {
+    again: bool,
+    compacted: Option<Compacted>,
+}
+
+async fn step(
+    env: &Env,
+    options: &PassOptions,
+    compactor: &impl Compactor,
+    group: &Group,
+) -> (Vec<PlannedMark>, Result<Stepped>) {
+    if env.cancel.is_cancelled() {
+        return (Vec::new(), Ok(Stepped::default()));
+    }
+    let decided = plan_group(group, options);
+    for mark in &decided.marks {
+        let marked = retire::mark_no_compact(&env.bucket, mark.block, env.clock.now(), mark.reason, &mark.details).await;
+        if let Err(error) = marked {
+            return (Vec::new(), Err(error));
+        }
+    }
+    let mut marks = decided.marks;
+    let done = match decided.step {
+        Ok(Step::Nothing(_)) => Ok(Stepped::default()),
+        Ok(Step::Compact(chosen, _)) => compact_chosen(env, options, compactor, group, &chosen).await,
+        Err(error) => Err(error),
+    };
+    let done = match done {
+        Err(error) if options.skip_out_of_order && compact::is_out_of_order(&error) => leave_out(env, &error).await.map(|mark| {
+            marks.extend(mark);
+            Stepped { again: true, compacted: None }
+        }),
+        done => done,
+    };
+    (marks, done)
+}
+
+/// Marks the block of an error, so that the group goes on without it.
+async fn leave_out(env: &Env, error: &Error) -> Result<Option<PlannedMark>> {
+    let Some(block) = error.block_id() else { return Ok(None) };
+    let mark = PlannedMark { block, reason: texts::OUT_OF_ORDER_CHUNKS, details: error.to_string() };
+    retire::mark_no_compact(&env.bucket, block, env.clock.now(), mark.reason, &mark.details).await?;
+    Ok(Some(mark))
+}
+
+async fn compact_chosen(
+    env: &Env,
+    options: &PassOptions,
+    compactor: &impl Compactor,
+    group: &Group,
+    chosen: &[usize],
+) -> Result<Stepped> {
+    let blocks: Vec<_> = chosen.iter().map(|&at| &group.blocks[at]).collect();
+    let inputs: Vec<BlockId> = blocks.iter().map(|b| b.id).collect();
+    let task_inputs =
+        blocks.iter().map(|b| CompactInput { id: b.id, meta: b.meta.clone(), objects: b.objects.clone() }).collect();
+    let mut task = CompactTask::new(env.clock.new_block_id(), task_inputs, LabelSet::clone(&group.labels), group.resolution);
+    task.job = next_job();
+    task.extensions = group.extensions();
+    task.hash_func = options.hash_func;
+    task.accept_malformed_index = options.accept_malformed_index;
+    // sources are marked in full even when we are asked to stop meanwhile: a mark is short
+    match compactor.compact(env, &task).await? {
+        CompactOutcome::Written { meta, new_encodings } => {
+            if new_encodings > 0 {
+                let text = format!("{new_encodings} chunks have encodings that Go components of today cannot read");
+                env.report.event(Event::Note { level: Level::Warn, block: Some(meta.ulid), text: &text });
+            }
+            for &block in &inputs {
+                mark_source(env, block).await?;
+            }
+            let compacted = Compacted { group: group.key.clone(), inputs, output: Some(meta.ulid) };
+            Ok(Stepped { again: true, compacted: Some(compacted) })
+        }
+        CompactOutcome::Empty => {
+            let empty: Vec<BlockId> = blocks.iter().filter(|b| b.meta.stats.num_samples == 0).map(|b| b.id).collect();
+            for &block in &empty {
+                mark_source(env, block).await?;
+            }
+            if empty.is_empty() {
+                let text = "these blocks hold no samples although their meta.json counts some: they stay as they are";
+                env.report.event(Event::Note { level: Level::Warn, block: inputs.first().copied(), text });
+                return Ok(Stepped::default());
+            }
+            let compacted = Compacted { group: group.key.clone(), inputs, output: None };
+            Ok(Stepped { again: true, compacted: Some(compacted) })
+        }
+    }
+}
+
+async fn mark_source(env: &Env, block: BlockId) -> Result<()> {
+    retire::mark_for_deletion(&env.bucket, block, env.clock.now(), texts::SOURCE_OF_COMPACTED_BLOCK).await.map(drop)
+}
+
+/// Numbers jobs of this process.
+fn next_job() -> JobId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    JobId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
