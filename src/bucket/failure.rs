@@ -1,6 +1,7 @@
 //! What a provider's failure means for the caller.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 
 use crate::error::{Error, Kind};
@@ -24,25 +25,30 @@ pub(super) fn of_io(what: &str, e: io::Error) -> Error {
 }
 
 /// A failure of an object store; `what` says what was tried.
+///
+/// Kinds of listings' failures are lost on the way, so the answer's words are read too.
 pub(super) fn of_store(what: &str, e: object_store::Error) -> Error {
     use object_store::Error as E;
+    let said = e.to_string();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let (kind, next) = match &e {
-        E::NotFound { .. } if names_missing_bucket(&e) => {
-            (Kind::NotFound, Some("check `bucket` and `endpoint` in the bucket's configuration"))
-        }
+        // a missing bucket and a missing object both answer 404
+        _ if says(&["NoSuchBucket"]) => (Kind::NotFound, Some(WHICH_BUCKET)),
         E::NotFound { .. } => (Kind::NotFound, None),
-        E::PermissionDenied { .. } => (Kind::Denied, Some("check the bucket's policy for these credentials")),
-        E::Unauthenticated { .. } => (Kind::Denied, Some("check the credentials in the bucket's configuration")),
+        E::PermissionDenied { .. } => (Kind::Denied, Some(WHICH_RIGHTS)),
+        E::Unauthenticated { .. } => (Kind::Denied, Some(WHICH_RIGHTS)),
         E::AlreadyExists { .. } | E::Precondition { .. } | E::NotModified { .. } => (Kind::Conflict, None),
         E::NotSupported { .. } | E::NotImplemented { .. } => (Kind::Unsupported, None),
         E::UnknownConfigurationKey { .. } => (Kind::Invalid, None),
-        E::InvalidPath { .. } => (Kind::Unsupported, Some(BAD_KEY)),
         _ if bad_key(&e) => (Kind::Unsupported, Some(BAD_KEY)),
+        _ if says(&["status code: 403", "status code: 401"]) => (Kind::Denied, Some(WHICH_RIGHTS)),
         _ => (Kind::Unavailable, Some("check that the object store is reachable, then run again")),
     };
-    with_next(Error::new(kind, what).source(e), next)
+    with_next(Error::new(kind, what).source(Said(shortened(&said))), next)
 }
 
+const WHICH_BUCKET: &str = "check `bucket` and `endpoint` in the bucket's configuration";
+const WHICH_RIGHTS: &str = "check the credentials in the bucket's configuration, and the bucket's policy for them";
 const BAD_KEY: &str = "rename or delete the object whose key has an empty segment (`//`), a dot segment or a control character";
 
 /// Whether a listing failed because some key in the bucket cannot be a path.
@@ -57,9 +63,32 @@ pub(super) fn bad_key(e: &object_store::Error) -> bool {
     false
 }
 
-/// A missing bucket and a missing object both answer 404; only the body tells them apart.
-fn names_missing_bucket(e: &object_store::Error) -> bool {
-    e.to_string().contains("NoSuchBucket")
+/// What an object store said. Its errors repeat their causes in their own words, so they are kept
+/// as words, once.
+#[derive(Debug)]
+struct Said(String);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Said {}
+
+/// One line: of an XML answer its code and message, of anything else the beginning.
+fn shortened(said: &str) -> String {
+    const MOST_CHARS: usize = 400;
+    let within = |tag: &str| {
+        let (_, behind) = said.split_once(&format!("<{tag}>"))?;
+        behind.split_once(&format!("</{tag}>")).map(|(text, _)| text)
+    };
+    let text = match (said.find("<?xml").or_else(|| said.find("<Error>")), within("Code")) {
+        (Some(at), Some(code)) => format!("{}{code}: {}", &said[..at], within("Message").unwrap_or_default()),
+        _ => said.to_owned(),
+    };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(MOST_CHARS).collect()
 }
 
 fn with_next(e: Error, next: Option<&str>) -> Error {
@@ -93,6 +122,18 @@ mod tests {
         assert_eq!(bucket.kind(), Kind::NotFound);
         assert!(bucket.what_next().unwrap().contains("endpoint"));
         assert_eq!(of_store("get", missing("<Code>NoSuchKey</Code>")).what_next(), None);
+    }
+
+    #[test]
+    fn an_answer_is_told_once_and_short() {
+        let xml = "Error performing GET u - status code: 403 Forbidden: <?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code>\
+            <Message>no</Message><RequestId>x</RequestId></Error>";
+        let e = of_store("list", object_store::Error::Generic { store: "S3", source: xml.into() });
+        assert_eq!(e.kind(), Kind::Denied);
+        let told = "list: Generic S3 error: Error performing GET u - status code: 403 Forbidden: AccessDenied: no; check the credentials";
+        assert!(e.to_string().starts_with(told), "{e}");
+        let long = of_store("get", object_store::Error::Generic { store: "S3", source: "é ".repeat(10_000).into() });
+        assert!(long.to_string().len() < 1_000);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod disk;
 mod failure;
+pub mod faulty;
 mod key;
 mod objects;
 mod parts;
@@ -362,8 +363,11 @@ impl Bucket {
     /// what is not there is no error, and a store that knows no such thing does nothing.
     ///
     /// # Errors
-    /// `Unavailable`, `Denied` from the provider.
+    /// `Invalid` for the root; `Unavailable`, `Denied` from the provider.
     pub async fn delete_folder_marker(&self, folder: &str) -> Result<()> {
+        if folder.trim_matches('/').is_empty() {
+            return Err(Error::new(Kind::Invalid, "the root of a bucket has no marker"));
+        }
         let path = self.inner.keys.folder(folder)?;
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.delete_marker(&path).await,

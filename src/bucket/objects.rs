@@ -15,7 +15,7 @@ use super::disk::{over_limit, too_short};
 use super::failure::{bad_key, of_store};
 use super::parts::Parts;
 use super::{Folder, Object, Tuning, Unfinished};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A store and how it wants to be used; cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,11 +48,7 @@ impl Objects {
         if len > limit_bytes {
             return Err(over_limit(len, limit_bytes));
         }
-        let bytes = collect(answer.into_stream()).await?;
-        if bytes.len() as u64 != len {
-            return Err(too_short(&(0..len), bytes.len() as u64));
-        }
-        Ok(bytes)
+        collect(answer.into_stream(), len).await
     }
 
     pub(super) async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes> {
@@ -65,11 +61,7 @@ impl Objects {
         if answer.range != range {
             return Err(too_short(&range, len));
         }
-        let bytes = collect(answer.into_stream()).await?;
-        if bytes.len() as u64 != range.end - range.start {
-            return Err(too_short(&range, range.start + bytes.len() as u64));
-        }
-        Ok(bytes)
+        collect(answer.into_stream(), range.end - range.start).await
     }
 
     /// A range that begins behind the end is refused in words that differ between providers: the
@@ -190,7 +182,8 @@ impl Walk {
                     match self.objects.store.list_with_delimiter(some(&folder)).await {
                         Ok(listing) => {
                             folders.extend(listing.common_prefixes);
-                            let after = |o: &Object| self.last.as_ref().is_none_or(|last| o.key > *last);
+                            let marker = |o: &Object| o.len_bytes == 0 && o.key == folder.as_ref();
+                            let after = |o: &Object| self.last.as_ref().is_none_or(|last| o.key > *last) && !marker(o);
                             ready.extend(listing.objects.into_iter().rev().map(object).filter(after));
                         }
                         Err(e) if bad_key(&e) => _ = self.lost.get_or_insert(of_store("list", e).part(folder.to_string())),
@@ -243,20 +236,26 @@ fn some(folder: &Key) -> Option<&Key> {
     Some(folder).filter(|f| !f.as_ref().is_empty())
 }
 
-async fn collect(mut pieces: BoxStream<'static, object_store::Result<Bytes>>) -> Result<Bytes> {
-    let failed = |e| of_store("read the body", e);
-    let Some(first) = pieces.try_next().await.map_err(failed)? else {
-        return Ok(Bytes::new());
-    };
-    let Some(second) = pieces.try_next().await.map_err(failed)? else {
-        return Ok(first);
-    };
-    let mut all = BytesMut::from(first);
-    all.extend_from_slice(&second);
-    while let Some(piece) = pieces.try_next().await.map_err(failed)? {
+/// The body, of which the answer's head says that it has `len` bytes.
+///
+/// *Memory:* never more than came.
+async fn collect(mut pieces: BoxStream<'static, object_store::Result<Bytes>>, len: u64) -> Result<Bytes> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(piece) = pieces.try_next().await.map_err(|e| of_store("read the body", e))? {
+        if first.is_empty() && all.is_empty() {
+            first = piece; // mostly the only one, and then handed on as it is
+            continue;
+        }
+        all.extend_from_slice(&std::mem::take(&mut first));
         all.extend_from_slice(&piece);
     }
-    Ok(all.freeze())
+    let whole = if all.is_empty() { first } else { all.freeze() };
+    if whole.len() as u64 == len {
+        return Ok(whole);
+    }
+    // the object is as long as it should be, so this is the connection's fault
+    Err(Error::new(Kind::Unavailable, format!("the answer ended after {} of {len} bytes", whole.len())).next("try again"))
 }
 
 fn object(meta: ObjectMeta) -> Object {

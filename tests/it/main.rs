@@ -3,6 +3,7 @@
 mod bucket;
 mod golden;
 mod hostile;
+mod moto;
 mod prometheus;
 mod skip;
 mod tidy;

@@ -68,7 +68,7 @@ impl Signed {
         AwsAuthorizer::new(&credential, "s3", &self.region)
             .try_authorize(&mut request, None)
             .map_err(|e| of_store("sign a request", e))?;
-        let failed = |e| Error::new(Kind::Unavailable, "no answer").source(e);
+        let failed = |e| Error::new(Kind::Unavailable, "no answer from the server").source(e);
         let response = self.http.execute(request).await.map_err(failed)?;
         let status = response.status();
         Ok((status, response.into_body().bytes().await.map_err(failed)?))
