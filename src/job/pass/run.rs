@@ -1,5 +1,6 @@
 //! The rounds of a pass.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -296,7 +297,10 @@ async fn compact_chosen(
     group: &Group,
     chosen: &[usize],
 ) -> Result<Stepped> {
-    let blocks: Vec<_> = chosen.iter().map(|&at| &group.blocks[at]).collect();
+    let mut blocks: Vec<_> = chosen.iter().map(|&at| &group.blocks[at]).collect();
+    // replicas begin together, and where their values differ the order decides which one is kept;
+    // upstream leaves it to chance, here the youngest goes first
+    blocks.sort_by_key(|b| (b.meta.min_time, Reverse(b.id)));
     let inputs: Vec<BlockId> = blocks.iter().map(|b| b.id).collect();
     let task_inputs =
         blocks.iter().map(|b| CompactInput { id: b.id, meta: b.meta.clone(), objects: b.objects.clone() }).collect();
