@@ -51,37 +51,56 @@ pub struct Bits<'a> {
     bytes: &'a [u8],
     /// Next bit, from the start of `bytes`.
     at: usize,
+    /// The last eight bytes, or all of fewer, the first one on top.
+    last: u64,
 }
 
 impl<'a> Bits<'a> {
     /// Starts behind a header of `skip` bytes.
     pub(super) fn behind(bytes: &'a [u8], skip: usize) -> Self {
-        Bits { bytes, at: skip * 8 }
+        // so that positions in bits, and some behind the end, are numbers everywhere
+        let most = bytes.len().min(usize::MAX / 16);
+        let bytes = &bytes[..most];
+        let mut last = [0; 8];
+        let tail = &bytes[most.saturating_sub(8)..];
+        last[..tail.len()].copy_from_slice(tail);
+        Bits { bytes, at: skip * 8, last: u64::from_be_bytes(last) }
     }
 
     /// The next 64 bits, the first one on top, zeros behind the end.
     #[inline(always)]
     pub(super) fn peek(&self) -> u64 {
         let byte = self.at >> 3;
-        match self.bytes.get(byte..).and_then(|rest| rest.first_chunk::<9>()) {
-            Some(nine) => align(nine, self.at & 7),
-            None => self.peek_tail(),
+        match self.bytes.get(byte..byte + 9) {
+            Some(&[a, b, c, d, e, f, g, h, last]) => {
+                let bit = self.at & 7;
+                (u64::from_be_bytes([a, b, c, d, e, f, g, h]) << bit) | (u64::from(last) >> (8 - bit))
+            }
+            _ => self.peek_tail(),
         }
     }
 
-    #[inline(never)]
+    /// The same for those who need 57 bits at most; cheaper.
+    #[inline(always)]
+    pub(super) fn peek_57(&self) -> u64 {
+        let byte = self.at >> 3;
+        match self.bytes.get(byte..byte + 8) {
+            Some(&[a, b, c, d, e, f, g, h]) => u64::from_be_bytes([a, b, c, d, e, f, g, h]) << (self.at & 7),
+            _ => self.peek_tail(),
+        }
+    }
+
+    /// The same where no more than the last eight bytes are left: in small chunks that is often.
+    #[inline(always)]
     fn peek_tail(&self) -> u64 {
-        let mut nine = [0u8; 9];
-        let rest = self.bytes.get(self.at >> 3..).unwrap_or(&[]);
-        let len = rest.len().min(9);
-        nine[..len].copy_from_slice(&rest[..len]);
-        align(&nine, self.at & 7)
+        let last_at = self.bytes.len().saturating_sub(8) * 8;
+        self.last.checked_shl((self.at - last_at) as u32).unwrap_or(0)
     }
 
     /// Moves over `count` bits.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
-        self.at = self.at.saturating_add(count as usize);
+        self.at += count as usize;
     }
 
     /// The next `count` bits, 1 to 64.
@@ -96,7 +115,7 @@ impl<'a> Bits<'a> {
     /// Leading one bits, at most `most` (up to 63), and the zero bit behind them unless there are `most`.
     #[inline(always)]
     pub(super) fn ones(&mut self, most: u32) -> u32 {
-        let ones = self.peek().leading_ones().min(most);
+        let ones = self.peek_57().leading_ones().min(most);
         self.skip(ones + u32::from(ones < most));
         ones
     }
@@ -136,23 +155,18 @@ impl<'a> Bits<'a> {
 
     #[inline(always)]
     fn end(&self) -> usize {
-        self.bytes.len().saturating_mul(8)
+        self.bytes.len() * 8
     }
 
     /// Whether all bits read so far exist.
     #[inline(always)]
     pub(super) fn check(&self) -> Result<(), Malformed> {
-        if self.at > self.end() { Err(self.cut_off()) } else { Ok(()) }
-    }
-
-    #[cold]
-    fn cut_off(&self) -> Malformed {
-        Malformed::new(PART, self.bytes.len() as u64, "ends within a sample")
+        if self.at > self.end() { Err(cut_off(self.bytes.len())) } else { Ok(()) }
     }
 
     /// Damage at the byte that holds the next bit.
     #[cold]
-    pub(super) fn fail(&self, why: &'static str) -> Malformed {
+    pub(super) fn fail(self, why: &'static str) -> Malformed {
         Malformed::new(PART, (self.at >> 3).min(self.bytes.len()) as u64, why)
     }
 
@@ -165,12 +179,10 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// The 64 bits that begin `bit` (0 to 7) bits into `nine`.
-#[inline(always)]
-fn align(nine: &[u8; 9], bit: usize) -> u64 {
-    let [a, b, c, d, e, f, g, h, last] = *nine;
-    let eight = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    (eight << bit) | (u64::from(last) >> (8 - bit))
+// It takes a value, not the reader itself, so that a loop can keep its reader in registers.
+#[cold]
+fn cut_off(len: usize) -> Malformed {
+    Malformed::new(PART, len as u64, "ends within a sample")
 }
 
 #[cfg(test)]

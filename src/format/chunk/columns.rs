@@ -1,10 +1,9 @@
 //! A whole chunk at once, as columns.
 
-use super::Encoding;
 use super::bits::PART;
-use super::float::{Xor2Reader, XorReader};
 use super::histogram::NativeReader;
 use super::native::Native;
+use super::{Encoding, FloatSamples};
 use crate::encoding::Malformed;
 use crate::model::{FloatHistogram, Histogram, Millis, ResetHint, is_stale};
 
@@ -135,33 +134,14 @@ pub fn decode_columns(encoding: Encoding, data: &[u8], columns: &mut Columns) ->
     columns.clear();
     let Columns { times, starts, values } = columns;
     match encoding {
-        Encoding::Xor => {
-            let reader = XorReader::new(data)?;
-            let mut floats = match std::mem::take(values) {
-                ColumnValues::Floats(floats) => floats,
+        Encoding::Xor | Encoding::Xor2 => {
+            let samples = FloatSamples::new(encoding, data)?;
+            let mut column = match std::mem::take(values) {
+                ColumnValues::Floats(column) => column,
                 _ => Vec::new(),
             };
-            let done = xor(reader, times, &mut floats);
-            *values = ColumnValues::Floats(floats);
-            done
-        }
-        Encoding::Xor2 => {
-            let mut reader = Xor2Reader::new(data)?;
-            let mut floats = match std::mem::take(values) {
-                ColumnValues::Floats(floats) => floats,
-                _ => Vec::new(),
-            };
-            let done = loop {
-                match reader.advance() {
-                    Ok(true) => {
-                        times.push(reader.time);
-                        starts.push(reader.starts.start);
-                        floats.push(f64::from_bits(reader.value));
-                    }
-                    done => break done.map(|_| ()),
-                }
-            };
-            *values = ColumnValues::Floats(floats);
+            let done = floats(samples, times, starts, &mut column);
+            *values = ColumnValues::Floats(column);
             done
         }
         Encoding::Histogram | Encoding::HistogramSt => {
@@ -189,19 +169,28 @@ pub fn decode_columns(encoding: Encoding, data: &[u8], columns: &mut Columns) ->
 }
 
 /// The hot loop: no capacity is asked within.
-fn xor(mut reader: XorReader<'_>, times: &mut Vec<Millis>, floats: &mut Vec<f64>) -> Result<(), Malformed> {
-    let samples = reader.samples as usize;
-    times.resize(samples, 0);
-    floats.resize(samples, 0.0);
-    for (i, (time, float)) in times.iter_mut().zip(floats.iter_mut()).enumerate() {
-        if let Err(e) = reader.advance() {
-            times.truncate(i);
-            floats.truncate(i);
-            return Err(e);
+fn floats(
+    mut samples: FloatSamples<'_>,
+    times: &mut Vec<Millis>,
+    starts: &mut Vec<Millis>,
+    values: &mut Vec<f64>,
+) -> Result<(), Malformed> {
+    let count = samples.remaining() as usize;
+    times.resize(count, 0);
+    values.resize(count, 0.0);
+    let mut done = 0;
+    let result = times.iter_mut().zip(values.iter_mut()).try_for_each(|(time, value)| {
+        samples.advance()?;
+        (*time, *value) = (samples.time(), samples.value());
+        if samples.has_starts() {
+            starts.push(samples.start());
         }
-        (*time, *float) = (reader.time, f64::from_bits(reader.value));
-    }
-    Ok(())
+        done += 1;
+        Ok(())
+    });
+    times.truncate(done);
+    values.truncate(done);
+    result
 }
 
 fn histograms<H: Native>(

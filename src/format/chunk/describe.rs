@@ -4,11 +4,10 @@ use std::fmt::Write;
 
 use super::aggregate::take_slot;
 use super::bits::{Field, PART};
-use super::float::{Xor2Reader, XorReader};
 use super::header::{HINT_BYTE, Header};
 use super::histogram::NativeReader;
 use super::native::Native;
-use super::{AggregateKind, Encoding};
+use super::{AggregateKind, Encoding, FloatSamples};
 use crate::encoding::{Cursor, Dump, Malformed};
 use crate::model::{BucketSpan, FloatHistogram, Histogram};
 
@@ -39,17 +38,10 @@ pub fn describe_into(dump: &mut Dump<'_>, encoding: Encoding, data: &[u8]) -> Re
     walk.header(encoding, &header);
     let mut index = 0;
     match encoding {
-        Encoding::Xor => {
-            let mut r = XorReader::new(data)?;
+        Encoding::Xor | Encoding::Xor2 => {
+            let mut r = FloatSamples::new(encoding, data)?;
             while r.advance_seen(|f, at| walk.fields.push((f, at)))? {
-                walk.sample(index, r.time, &float(r.value), 0, |_| String::new());
-                index += 1;
-            }
-        }
-        Encoding::Xor2 => {
-            let mut r = Xor2Reader::new(data)?;
-            while r.advance_seen(|f, at| walk.fields.push((f, at)))? {
-                walk.sample(index, r.time, &float(r.value), r.starts.start, |_| String::new());
+                walk.sample(index, r.time(), &float(r.value()), r.start(), |_| String::new());
                 index += 1;
             }
         }
@@ -63,8 +55,8 @@ pub fn describe_into(dump: &mut Dump<'_>, encoding: Encoding, data: &[u8]) -> Re
     Ok(())
 }
 
-fn float(bits: u64) -> String {
-    format!("{} ({bits:016x})", f64::from_bits(bits))
+fn float(float: f64) -> String {
+    format!("{float} ({:016x})", float.to_bits())
 }
 
 /// The description of one chunk under way.
@@ -114,7 +106,7 @@ impl Walk<'_, '_> {
                 Field::Bounds => format!("{:?}", view.bounds),
                 Field::Count => format!("{count:?}"),
                 Field::ZeroCount => format!("{zero_count:?}"),
-                Field::Sum => float(view.sum.to_bits()),
+                Field::Sum => float(view.sum),
                 Field::PositiveBuckets => format!("{:?}", view.buckets[0]),
                 Field::NegativeBuckets => format!("{:?}", view.buckets[1]),
                 _ => String::new(),

@@ -21,12 +21,25 @@ use crate::model::{Millis, STALE_NAN_BITS};
 ///
 /// *Order*: as stored, which is by time unless the chunk is damaged. After an error it ends.
 #[derive(Clone, Debug)]
-pub struct FloatSamples<'a>(Reader<'a>);
+pub struct FloatSamples<'a> {
+    pub(super) state: State<'a>,
+    is_xor2: bool,
+    samples: u32,
+    read: u32,
+}
 
-#[derive(Clone, Debug)]
-enum Reader<'a> {
-    Xor(XorReader<'a>),
-    Xor2(Xor2Reader<'a>),
+/// What is known behind a sample; also what an appender goes on from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State<'a> {
+    pub(super) bits: Bits<'a>,
+    pub(super) time: Millis,
+    pub(super) step: i64,
+    /// The bits of the float.
+    pub(super) value: u64,
+    /// Those of the last that was no staleness marker, in XOR2.
+    base: u64,
+    pub(super) window: Window,
+    starts: Starts,
 }
 
 impl<'a> FloatSamples<'a> {
@@ -36,66 +49,86 @@ impl<'a> FloatSamples<'a> {
     /// [`Malformed`] when the header is cut off, names more samples than there can be, or the
     /// encoding is not one of floats.
     pub fn new(encoding: Encoding, data: &'a [u8]) -> Result<Self, Malformed> {
-        match encoding {
-            Encoding::Xor => XorReader::new(data).map(|r| FloatSamples(Reader::Xor(r))),
-            Encoding::Xor2 => Xor2Reader::new(data).map(|r| FloatSamples(Reader::Xor2(r))),
-            _ => Err(Malformed::new(PART, 0, format!("{encoding} is no encoding of floats"))),
+        let is_xor2 = encoding == Encoding::Xor2;
+        if !is_xor2 && encoding != Encoding::Xor {
+            return Err(Malformed::new(PART, 0, format!("{encoding} is no encoding of floats")));
         }
+        let header = Header::read(encoding, data)?;
+        let bits = Bits::behind(data, header.len);
+        bits.check_room(header.samples, if is_xor2 { 1 } else { 2 })?;
+        let window = Window::default();
+        let state = State { bits, time: 0, step: 0, value: 0, base: 0, window, starts: header.starts };
+        Ok(FloatSamples { state, is_xor2, samples: header.samples, read: 0 })
     }
 
     /// Moves to the next sample; `false` at the end.
     ///
     /// # Errors
     /// [`Malformed`] when the chunk ends within the sample or its bits mean nothing.
-    #[inline]
+    #[inline(always)]
     pub fn advance(&mut self) -> Result<bool, Malformed> {
-        match &mut self.0 {
-            Reader::Xor(r) => r.advance(),
-            Reader::Xor2(r) => r.advance(),
+        self.advance_seen(unseen)
+    }
+
+    /// The same; `seen` hears of each field and the bit behind it.
+    #[inline(always)]
+    pub(super) fn advance_seen(&mut self, seen: impl FnMut(Field, usize)) -> Result<bool, Malformed> {
+        if self.read >= self.samples {
+            return Ok(false);
+        }
+        let done = if self.read < 2 {
+            early(self.state, self.is_xor2, self.read, seen).map(|state| self.state = state)
+        } else if self.is_xor2 {
+            later_xor2(self.state, self.read, seen).map(|state| self.state = state)
+        } else {
+            self.state.later_xor(seen)
+        };
+        match done.and_then(|()| self.state.bits.check()) {
+            Ok(()) => {
+                self.read += 1;
+                Ok(true)
+            }
+            Err(e) => {
+                self.samples = self.read;
+                Err(e)
+            }
         }
     }
 
     /// The time of the sample that [`FloatSamples::advance`] moved to.
     #[inline]
     pub fn time(&self) -> Millis {
-        match &self.0 {
-            Reader::Xor(r) => r.time,
-            Reader::Xor2(r) => r.time,
-        }
+        self.state.time
     }
 
     /// Its value.
     #[inline]
     pub fn value(&self) -> f64 {
-        f64::from_bits(match &self.0 {
-            Reader::Xor(r) => r.value,
-            Reader::Xor2(r) => r.value,
-        })
+        f64::from_bits(self.state.value)
     }
 
     /// Since when it counts, where XOR2 says so; else 0.
     #[inline]
     pub fn start(&self) -> Millis {
-        match &self.0 {
-            Reader::Xor(_) => 0,
-            Reader::Xor2(r) => r.starts.start,
-        }
+        self.state.starts.start
     }
 
-    /// Samples not reached yet, by the header.
+    /// Samples not reached yet, by the header; 0 after an error.
     #[inline]
     pub fn remaining(&self) -> u32 {
-        match &self.0 {
-            Reader::Xor(r) => r.samples - r.read,
-            Reader::Xor2(r) => r.samples - r.read,
-        }
+        self.samples - self.read
+    }
+
+    /// Whether the encoding has start times at all.
+    pub(super) fn has_starts(&self) -> bool {
+        self.is_xor2
     }
 }
 
 impl Iterator for FloatSamples<'_> {
     type Item = Result<(Millis, f64), Malformed>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         match self.advance() {
             Ok(true) => Some(Ok((self.time(), self.value()))),
@@ -109,86 +142,73 @@ impl Iterator for FloatSamples<'_> {
     }
 }
 
-/// Reads XOR; also the state that an appender goes on from.
-#[derive(Clone, Debug)]
-pub(super) struct XorReader<'a> {
-    pub(super) bits: Bits<'a>,
-    pub(super) samples: u32,
-    pub(super) read: u32,
-    pub(super) time: Millis,
-    pub(super) step: i64,
-    pub(super) value: u64,
-    pub(super) window: Window,
+/// The first two samples; by value, so that the loop over the others can keep its state in registers.
+#[inline(never)]
+fn early<'a>(
+    mut state: State<'a>,
+    is_xor2: bool,
+    index: u32,
+    mut seen: impl FnMut(Field, usize),
+) -> Result<State<'a>, Malformed> {
+    let before = state.time;
+    if index == 0 {
+        state.time = state.bits.varint()?;
+        seen(Field::Time, state.bits.position());
+        state.value = state.bits.take(64);
+        if state.value != STALE_NAN_BITS {
+            state.base = state.value;
+        }
+    } else {
+        state.step = state.bits.uvarint()? as i64;
+        state.time = state.time.wrapping_add(state.step);
+        seen(Field::Time, state.bits.position());
+        if is_xor2 {
+            state.float_xor2()?;
+        } else {
+            state.value = state.window.take(&mut state.bits, state.value)?;
+        }
+    }
+    seen(Field::Value, state.bits.position());
+    if is_xor2 {
+        state.starts.take(&mut state.bits, index, state.time, before)?;
+        seen(Field::Start, state.bits.position());
+    }
+    Ok(state)
 }
 
-impl<'a> XorReader<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Result<Self, Malformed> {
-        let header = Header::read(Encoding::Xor, data)?;
-        let bits = Bits::behind(data, header.len);
-        bits.check_room(header.samples, 2)?;
-        Ok(XorReader { bits, samples: header.samples, read: 0, time: 0, step: 0, value: 0, window: Window::default() })
-    }
+/// A later sample of XOR2; by value for the same reason.
+#[inline(never)]
+fn later_xor2<'a>(mut state: State<'a>, index: u32, mut seen: impl FnMut(Field, usize)) -> Result<State<'a>, Malformed> {
+    let before = state.time;
+    state.joint_xor2()?;
+    seen(Field::TimeAndValue, state.bits.position());
+    state.starts.take(&mut state.bits, index, state.time, before)?;
+    seen(Field::Start, state.bits.position());
+    Ok(state)
+}
 
+impl State<'_> {
     #[inline(always)]
-    pub(super) fn advance(&mut self) -> Result<bool, Malformed> {
-        self.advance_seen(unseen)
-    }
-
-    /// The same; `seen` hears of each field and the bit behind it.
-    #[inline(always)]
-    pub(super) fn advance_seen(&mut self, seen: impl FnMut(Field, usize)) -> Result<bool, Malformed> {
-        if self.read >= self.samples {
-            return Ok(false);
-        }
-        let done = if self.read >= 2 { self.later(seen) } else { self.early(seen) };
-        match done.and_then(|()| self.bits.check()) {
-            Ok(()) => {
-                self.read += 1;
-                Ok(true)
-            }
-            Err(e) => {
-                self.read = self.samples;
-                Err(e)
-            }
-        }
-    }
-
-    /// The first two samples.
-    #[inline(never)]
-    fn early(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
-        if self.read == 0 {
-            self.time = self.bits.varint()?;
-            seen(Field::Time, self.bits.position());
-            self.value = self.bits.take(64);
-        } else {
-            self.step = self.bits.uvarint()? as i64;
-            self.time = self.time.wrapping_add(self.step);
-            seen(Field::Time, self.bits.position());
-            self.value = self.window.take(&mut self.bits, self.value)?;
-        }
-        seen(Field::Value, self.bits.position());
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn later(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
-        let mut word = self.bits.peek();
+    fn later_xor(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
+        let mut word = self.bits.peek_57();
         if word >> 63 == 0 {
             word <<= 1;
             self.bits.skip(1);
         } else {
-            // a change of the step ends within 24 bits, so that the word still holds the float's prefix
+            // a change of the step ends within 24 of 57 bits: 33 are left, 2 of a prefix and what a window reads ahead
             let (change, used) = match word.leading_ones() {
                 1 => (widen((word << 2) >> (64 - 14), 14), 16),
                 2 => (widen((word << 3) >> (64 - 17), 17), 20),
                 3 => (widen((word << 4) >> (64 - 20), 20), 24),
                 _ => {
                     self.bits.skip(4);
-                    (self.bits.peek() as i64, 64)
+                    let change = self.bits.take(64) as i64;
+                    word = self.bits.peek_57();
+                    (change, 0)
                 }
             };
             self.bits.skip(used);
-            word = if used < 64 { word << used } else { self.bits.peek() };
+            word <<= used;
             self.step = self.step.wrapping_add(change);
         }
         self.time = self.time.wrapping_add(self.step);
@@ -198,110 +218,19 @@ impl<'a> XorReader<'a> {
         } else {
             self.bits.skip(2);
             self.value ^= if (word >> 62) & 1 == 0 {
-                self.window.take_same(&mut self.bits)
+                self.window.take_same_ahead(&mut self.bits, word << 2)
             } else {
-                self.window.take_new(&mut self.bits)?
+                self.window.take_new_ahead(&mut self.bits, word << 2)?
             };
         }
         seen(Field::Value, self.bits.position());
         Ok(())
     }
-}
 
-/// Reads XOR2.
-#[derive(Clone, Debug)]
-pub(super) struct Xor2Reader<'a> {
-    pub(super) bits: Bits<'a>,
-    pub(super) samples: u32,
-    read: u32,
-    pub(super) time: Millis,
-    step: i64,
-    pub(super) value: u64,
-    /// The last float that was no staleness marker.
-    base: u64,
-    window: Window,
-    pub(super) starts: Starts,
-}
-
-impl<'a> Xor2Reader<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Result<Self, Malformed> {
-        let header = Header::read(Encoding::Xor2, data)?;
-        let bits = Bits::behind(data, header.len);
-        bits.check_room(header.samples, 1)?;
-        Ok(Xor2Reader {
-            bits,
-            samples: header.samples,
-            read: 0,
-            time: 0,
-            step: 0,
-            value: 0,
-            base: 0,
-            window: Window::default(),
-            starts: header.starts,
-        })
-    }
-
+    /// Time and float of a sample of XOR2 behind the second.
     #[inline(always)]
-    pub(super) fn advance(&mut self) -> Result<bool, Malformed> {
-        self.advance_seen(unseen)
-    }
-
-    /// The same; `seen` hears of each field and the bit behind it.
-    #[inline(always)]
-    pub(super) fn advance_seen(&mut self, seen: impl FnMut(Field, usize)) -> Result<bool, Malformed> {
-        if self.read >= self.samples {
-            return Ok(false);
-        }
-        match self.sample(seen).and_then(|()| self.bits.check()) {
-            Ok(()) => {
-                self.read += 1;
-                Ok(true)
-            }
-            Err(e) => {
-                self.read = self.samples;
-                Err(e)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn sample(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
-        let before = self.time;
-        match self.read {
-            0 | 1 => self.early(&mut seen)?,
-            _ => {
-                self.later()?;
-                seen(Field::TimeAndValue, self.bits.position());
-            }
-        }
-        self.starts.take(&mut self.bits, self.read, self.time, before)?;
-        seen(Field::Start, self.bits.position());
-        Ok(())
-    }
-
-    /// The first two samples.
-    #[inline(never)]
-    fn early(&mut self, mut seen: impl FnMut(Field, usize)) -> Result<(), Malformed> {
-        if self.read == 0 {
-            self.time = self.bits.varint()?;
-            seen(Field::Time, self.bits.position());
-            self.value = self.bits.take(64);
-            if self.value != STALE_NAN_BITS {
-                self.base = self.value;
-            }
-        } else {
-            self.step = self.bits.uvarint()? as i64;
-            self.time = self.time.wrapping_add(self.step);
-            seen(Field::Time, self.bits.position());
-            self.float()?;
-        }
-        seen(Field::Value, self.bits.position());
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn later(&mut self) -> Result<(), Malformed> {
-        let word = self.bits.peek();
+    fn joint_xor2(&mut self) -> Result<(), Malformed> {
+        let word = self.bits.peek_57();
         let change = match word.leading_ones() {
             0 => {
                 self.bits.skip(1);
@@ -312,7 +241,7 @@ impl<'a> Xor2Reader<'a> {
             1 => {
                 self.bits.skip(3);
                 self.time = self.time.wrapping_add(self.step);
-                return if (word >> 61) & 1 == 0 { self.same_window() } else { self.new_window() };
+                return self.changed_xor2((word >> 61) & 1 == 1);
             }
             2 => {
                 self.bits.skip(16);
@@ -335,31 +264,23 @@ impl<'a> Xor2Reader<'a> {
         };
         self.step = self.step.wrapping_add(change);
         self.time = self.time.wrapping_add(self.step);
-        self.float()
+        self.float_xor2()
     }
 
-    /// The float behind a changed step.
+    /// The float of XOR2 behind a changed step.
     #[inline]
-    fn float(&mut self) -> Result<(), Malformed> {
+    fn float_xor2(&mut self) -> Result<(), Malformed> {
         match self.bits.ones(3) {
             0 => self.value = self.base,
-            1 => return self.same_window(),
-            2 => return self.new_window(),
-            _ => self.value = STALE_NAN_BITS,
+            3 => self.value = STALE_NAN_BITS,
+            ones => return self.changed_xor2(ones == 2),
         }
         Ok(())
     }
 
     #[inline(always)]
-    fn same_window(&mut self) -> Result<(), Malformed> {
-        self.base ^= self.window.take_same(&mut self.bits);
-        self.value = self.base;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn new_window(&mut self) -> Result<(), Malformed> {
-        self.base ^= self.window.take_new(&mut self.bits)?;
+    fn changed_xor2(&mut self, in_new_window: bool) -> Result<(), Malformed> {
+        self.base ^= if in_new_window { self.window.take_new(&mut self.bits)? } else { self.window.take_same(&mut self.bits) };
         self.value = self.base;
         Ok(())
     }

@@ -6,34 +6,19 @@
 use super::bits::Bits;
 use crate::encoding::{BitWriter, Malformed};
 
-/// Where the changed bits of a float lay when that was last said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the changed bits of a float lay when that was last said; before, they are all 64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Window {
-    leading: u8,
+    /// Leading and trailing zeros, 0 to 63.
+    zeros: u8,
     trailing: u8,
+    is_set: bool,
 }
 
 /// More leading zeros cannot be said.
 const MOST_LEADING: u32 = 31;
 
-impl Default for Window {
-    /// No window yet.
-    fn default() -> Self {
-        Window { leading: u8::MAX, trailing: 0 }
-    }
-}
-
 impl Window {
-    fn is_set(self) -> bool {
-        self.leading != u8::MAX
-    }
-
-    /// The window a reader has: before the first it is all 64 bits.
-    #[inline(always)]
-    pub(super) fn or_all(self) -> (u32, u32) {
-        if self.is_set() { (self.leading.into(), self.trailing.into()) } else { (0, 0) }
-    }
-
     /// Reads the float behind one with the bits `last`; the caller checks the end.
     #[inline]
     pub(super) fn take(&mut self, bits: &mut Bits<'_>, last: u64) -> Result<u64, Malformed> {
@@ -45,28 +30,47 @@ impl Window {
     }
 
     /// The changed bits in the window as it is.
-    #[inline]
-    pub(super) fn take_same(&mut self, bits: &mut Bits<'_>) -> u64 {
-        let (leading, trailing) = self.or_all();
-        *self = Window { leading: leading as u8, trailing: trailing as u8 };
-        bits.take(64 - leading - trailing) << trailing
+    #[inline(always)]
+    pub(super) fn take_same(&self, bits: &mut Bits<'_>) -> u64 {
+        self.place(bits.peek(), bits)
+    }
+
+    /// The same for a caller who has the next [`Window::AHEAD`] bits, or more, on top of `word`.
+    #[inline(always)]
+    pub(super) fn take_same_ahead(&self, bits: &mut Bits<'_>, word: u64) -> u64 {
+        let fits = 64 - u32::from(self.zeros) <= Window::AHEAD;
+        self.place(if fits { word } else { bits.peek() }, bits)
+    }
+
+    /// Bits that a caller may have read ahead.
+    pub(super) const AHEAD: u32 = 31;
+
+    /// The bits on top of `word`, which begin at `bits`, where they belong.
+    #[inline(always)]
+    fn place(&self, word: u64, bits: &mut Bits<'_>) -> u64 {
+        bits.skip(64 - u32::from(self.zeros));
+        (word >> self.zeros) << self.trailing
     }
 
     /// A new window and the changed bits in it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_new(&mut self, bits: &mut Bits<'_>) -> Result<u64, Malformed> {
-        let field = bits.take(11);
-        let leading = (field >> 6) as u32;
-        let size = match field & 0x3f {
-            0 => 64,
-            size => size as u32,
-        };
+        let word = bits.peek_57();
+        self.take_new_ahead(bits, word)
+    }
+
+    /// The same for a caller who has the next [`Window::AHEAD`] bits, or more, on top of `word`.
+    #[inline(always)]
+    pub(super) fn take_new_ahead(&mut self, bits: &mut Bits<'_>, word: u64) -> Result<u64, Malformed> {
+        let leading = (word >> 59) as u8;
+        // 0 stands for 64
+        let size = (((word >> 53) as u8).wrapping_sub(1) & 0x3f) + 1;
+        bits.skip(11);
         if leading + size > 64 {
             return Err(bits.fail("a window of more than 64 bits"));
         }
-        let trailing = 64 - leading - size;
-        *self = Window { leading: leading as u8, trailing: trailing as u8 };
-        Ok(bits.take(size) << trailing)
+        *self = Window { zeros: 64 - size, trailing: 64 - size - leading, is_set: true };
+        Ok(self.take_same(bits))
     }
 
     /// Writes what [`Window::take`] reads: `value` behind `last`, both as bits.
@@ -79,12 +83,13 @@ impl Window {
         }
         let leading = changed.leading_zeros().min(MOST_LEADING);
         let trailing = changed.trailing_zeros();
-        if self.is_set() && leading >= self.leading.into() && trailing >= self.trailing.into() {
+        let (zeros, window_trailing) = (u32::from(self.zeros), u32::from(self.trailing));
+        if self.is_set && leading + window_trailing >= zeros && trailing >= window_trailing {
             out.bits(0b10, 2);
-            out.bits(changed >> self.trailing, 64 - u32::from(self.leading) - u32::from(self.trailing));
+            out.bits(changed >> window_trailing, 64 - zeros);
             return;
         }
-        *self = Window { leading: leading as u8, trailing: trailing as u8 };
+        *self = Window { zeros: (leading + trailing) as u8, trailing: trailing as u8, is_set: true };
         let size = 64 - leading - trailing;
         out.bits((0b11 << 11) | (u64::from(leading) << 6) | u64::from(size & 0x3f), 13);
         out.bits(changed >> trailing, size);

@@ -2,7 +2,7 @@
 
 use super::Encoding;
 use super::bits::PART;
-use super::float::XorReader;
+use super::float::{FloatSamples, State};
 use super::header::XOR_HEADER;
 use super::varbit::fits;
 use super::window::Window;
@@ -35,11 +35,12 @@ impl XorAppender {
     /// # Errors
     /// [`Malformed`] when the chunk does not decode, or has bytes behind its last sample.
     pub fn reopen(data: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = XorReader::new(data)?;
-        while reader.advance()? {}
-        let out = writer_behind(data, reader.bits.left())?;
-        let XorReader { read, time, step, value, window, .. } = reader;
-        Ok(XorAppender { out, count: read as u16, time, step, value, window })
+        let mut samples = FloatSamples::new(Encoding::Xor, data)?;
+        let count = samples.remaining() as u16;
+        while samples.advance()? {}
+        let State { bits, time, step, value, window, .. } = samples.state;
+        let out = writer_behind(data, bits.left())?;
+        Ok(XorAppender { out, count, time, step, value, window })
     }
 
     /// Appends a sample; times are expected to grow, though any are stored.
@@ -135,7 +136,6 @@ fn put_change(out: &mut BitWriter, change: i64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::FloatSamples;
     use super::*;
     use proptest::prelude::*;
 
