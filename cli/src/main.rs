@@ -1,13 +1,11 @@
 //! The `blockyard` command: flags to library values, values to exit codes.
 
-#[allow(dead_code, reason = "compact reads the rest")]
+mod compact;
 mod exit;
-#[allow(dead_code, unused_imports, reason = "compact reads the rest")]
 mod flags;
 mod log;
 mod progress;
 mod tools;
-#[allow(dead_code, reason = "compact reads the rest")]
 mod world;
 
 use std::io::IsTerminal;
@@ -45,6 +43,9 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Compact the blocks of a bucket
+    #[command(after_help = EXIT_CODES)]
+    Compact(Box<compact::Flags>),
     /// Tools for people who look after a bucket
     #[command(subcommand)]
     Tools(tools::Tools),
@@ -56,11 +57,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+    let for_people = std::io::stderr().is_terminal() && cli.global.log_format == log::Format::Logfmt;
+    let bars = for_people.then(MultiProgress::new);
     log::start(cli.global.log_level, cli.global.log_format, cli.global.debug_name.clone(), bars.clone());
-    let on_terminal = bars.is_some();
     let exit = start(cli, Progress::new(bars)).unwrap_or_else(|error| {
-        if on_terminal {
+        if for_people {
             eprintln!("error: {error}");
         } else {
             tracing::error!(kind = error.kind().as_str(), err = %error, "command failed");
@@ -96,6 +97,7 @@ fn start(cli: Cli, progress: Progress) -> Result<Exit> {
 
 async fn run(command: Command, world: &World) -> Result<Exit> {
     match command {
+        Command::Compact(flags) => compact::run(*flags, world).await,
         Command::Tools(tools) => tools::run(tools, world).await,
     }
 }

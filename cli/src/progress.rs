@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use blockyard::job::{Event, JobId, Level, Report};
+use blockyard::model::BlockId;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// A long job says every so often that it still runs, where there are no bars.
@@ -49,6 +50,30 @@ impl Progress {
         bar.set_prefix(format!("{kind} {group}"));
         Some(bar)
     }
+
+    fn note(&self, level: Level, block: Option<BlockId>, text: &str) {
+        let (word, enabled) = match level {
+            Level::Error => ("error", tracing::enabled!(tracing::Level::ERROR)),
+            Level::Warn => ("warning", tracing::enabled!(tracing::Level::WARN)),
+            Level::Info | Level::Debug => ("", false),
+        };
+        match (&self.bars, enabled) {
+            (Some(bars), true) => {
+                let about = block.map(|b| format!("block {b}: ")).filter(|about| !text.contains(about.as_str()));
+                bars.suspend(|| eprintln!("{word}: {}{text}", about.unwrap_or_default()));
+            }
+            (Some(_), false) | (None, _) => {
+                let block = block.map(|b| b.to_string());
+                let block = block.as_deref();
+                match level {
+                    Level::Debug => tracing::debug!(block, "{text}"),
+                    Level::Info => tracing::info!(block, "{text}"),
+                    Level::Warn => tracing::warn!(block, "{text}"),
+                    Level::Error => tracing::error!(block, "{text}"),
+                }
+            }
+        }
+    }
 }
 
 impl Report for Progress {
@@ -76,24 +101,14 @@ impl Report for Progress {
                 running.line(job, &format!("job done: {outcome}"));
             }
             Event::Failed { job, error } => {
-                let group = self.running().remove(&job).map_or_else(String::new, |running| {
-                    if let Some(bar) = &running.bar {
-                        bar.finish_and_clear();
-                    }
-                    running.group
-                });
-                tracing::error!(job = job.0, group, kind = error.kind().as_str(), err = %error, "job failed");
-            }
-            Event::Note { level, block, text } => {
-                let block = block.map(|b| b.to_string());
-                let block = block.as_deref();
-                match level {
-                    Level::Debug => tracing::debug!(block, "{text}"),
-                    Level::Info => tracing::info!(block, "{text}"),
-                    Level::Warn => tracing::warn!(block, "{text}"),
-                    Level::Error => tracing::error!(block, "{text}"),
+                let Some(running) = self.running().remove(&job) else { return };
+                if let Some(bar) = &running.bar {
+                    bar.finish_and_clear();
                 }
+                // whoever began the job knows what that means, and says it
+                tracing::debug!(job = job.0, group = running.group, err = %error, "job failed");
             }
+            Event::Note { level, block, text } => self.note(level, block, text),
             // events of a later library: nothing that this program could show
             _ => {}
         }

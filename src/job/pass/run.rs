@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, stream};
@@ -103,8 +104,14 @@ impl PassResult {
 pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -> Result<PassResult> {
     options.check()?;
     clean::scratch(&env.scratch, env.clock.now());
-    let mut pass =
-        Pass { env, options, compactor, syncer: syncer(env, options), result: PassResult::default(), stopped: HashSet::new() };
+    let mut pass = Pass {
+        env,
+        options,
+        compactor,
+        syncer: syncer(env, options, Some(env.scratch.clone())),
+        result: PassResult::default(),
+        stopped: HashSet::new(),
+    };
     let mut seen = pass.look().await?;
     loop {
         pass.clean_marked(&seen).await;
@@ -123,13 +130,14 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     Ok(pass.result)
 }
 
-/// What the first round of a pass would do; reads metas and marks, and writes nothing into the bucket.
+/// What the first round of a pass would do; reads metas and marks, and writes nothing: not into the bucket, and no
+/// cache of metas either.
 ///
 /// # Errors
 /// As [`run`].
 pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
     options.check()?;
-    let catalog = syncer(env, options).sync().await?;
+    let catalog = syncer(env, options, None).sync().await?;
     catalog.check_complete()?;
     let now = env.clock.now();
     let mut selection = select(&catalog, options, now);
@@ -142,12 +150,8 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
     Ok(plan)
 }
 
-fn syncer(env: &Env, options: &PassOptions) -> Syncer {
-    let sync = SyncOptions {
-        discovery: options.discovery,
-        concurrency: options.meta_fetch_concurrency,
-        data_dir: Some(env.scratch.clone()),
-    };
+fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer {
+    let sync = SyncOptions { discovery: options.discovery, concurrency: options.meta_fetch_concurrency, data_dir };
     Syncer::new(env.bucket.clone(), sync)
 }
 

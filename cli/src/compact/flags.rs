@@ -1,0 +1,350 @@
+//! Every flag of `thanos compact`, with its default and its form of values.
+//!
+//! Flags of parts that this version does not have are read too, so that a deployment can swap the
+//! binary; [`Later`] says which they are, and what of them changes data is warned of when set.
+
+use std::path::PathBuf;
+
+use blockyard::model::Millis;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::flags::{Objstore, Selector, TimeOrAgo, bytes, count, go_duration, prom_duration};
+
+/// Flags of `blockyard compact`.
+#[derive(Args, Debug)]
+pub(crate) struct Flags {
+    /// Print what one pass would do, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) objstore: Objstore,
+
+    /// Folder for scratch files; it may be emptied between runs
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Keep running: one pass after the other, with --wait-interval between them
+    #[arg(short, long)]
+    pub(crate) wait: bool,
+
+    /// Pause between two passes (with --wait)
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
+    pub(crate) wait_interval: Millis,
+
+    /// How old a fresh block must be before it is looked at; blocks made by compaction are not fresh
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = go_duration)]
+    pub(crate) consistency_delay: Millis,
+
+    /// How long a block stays after it was marked for deletion; 0s deletes at once, which can fail queries
+    #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = prom_duration)]
+    pub(crate) delete_delay: Millis,
+
+    /// Only blocks that end after this: RFC 3339, or relative to now such as -6w
+    #[arg(long, value_name = "TIME", default_value = "0000-01-01T00:00:00Z", allow_hyphen_values = true)]
+    pub(crate) min_time: TimeOrAgo,
+
+    /// Only blocks that begin before this: RFC 3339, or relative to now such as -2h
+    #[arg(long, value_name = "TIME", default_value = "9999-12-31T23:59:59Z", allow_hyphen_values = true)]
+    pub(crate) max_time: TimeOrAgo,
+
+    #[command(flatten)]
+    pub(crate) selector: Selector,
+
+    /// External label that tells replicas apart; blocks that differ only in it are merged into one, for good.
+    /// Repeatable, and a comma-separated list. Samples are merged one to one: equal times become one sample
+    #[arg(long = "deduplication.replica-label", value_name = "LABEL")]
+    pub(crate) replica_labels: Vec<String>,
+
+    /// How replicas are merged: "" merges samples of equal time; "penalty" is not in this version
+    #[arg(long = "deduplication.func", value_name = "NAME", default_value = "", value_parser = PossibleValuesParser::new(["", "penalty"]))]
+    pub(crate) dedup_func: String,
+
+    /// Hash of every file in meta.json: "" for none, or "SHA256"
+    #[arg(long, value_name = "NAME", default_value = "", value_parser = PossibleValuesParser::new(["", "SHA256"]))]
+    pub(crate) hash_func: String,
+
+    /// How blocks are found: "concurrent" lists folder by folder, "recursive" lists the whole bucket once
+    #[arg(long, value_name = "NAME", default_value = "concurrent", value_parser = PossibleValuesParser::new(["concurrent", "recursive"]))]
+    pub(crate) block_discovery_strategy: String,
+
+    /// How many meta.json files and marks are fetched at a time
+    #[arg(long, value_name = "N", default_value = "32", value_parser = count)]
+    pub(crate) block_meta_fetch_concurrency: usize,
+
+    /// How many groups are compacted at a time; one already uses all cores
+    #[arg(long = "compact.concurrency", value_name = "N", default_value = "1", value_parser = count)]
+    pub(crate) concurrency: usize,
+
+    /// Merge blocks of one group that overlap
+    #[arg(long = "compact.enable-vertical-compaction", hide = true)]
+    pub(crate) vertical: bool,
+
+    /// Largest index that a compaction may make; the largest input is marked no-compact instead
+    #[arg(long = "compact.block-max-index-size", value_name = "SIZE", default_value = "64GB", value_parser = bytes, hide = true)]
+    pub(crate) max_index_bytes: u64,
+
+    /// Mark blocks with chunks out of order no-compact instead of failing their group
+    #[arg(long = "compact.skip-block-with-out-of-order-chunks", hide = true)]
+    pub(crate) skip_out_of_order: bool,
+
+    /// Largest range of the planner: 1 is 2h, 2 is 8h, 3 is 2d, 4 is 14d
+    #[arg(long = "debug.max-compaction-level", value_name = "N", default_value = "4", value_parser = count, hide = true)]
+    pub(crate) max_level: usize,
+
+    /// Take indexes whose label names are out of order
+    #[arg(long = "debug.accept-malformed-index", hide = true)]
+    pub(crate) accept_malformed_index: bool,
+
+    /// With --wait: stay when a block turns out to be damaged, and go on with other groups (the default)
+    #[arg(long = "debug.halt-on-error", hide = true, overrides_with = "stop_on_error")]
+    pub(crate) halt_on_error: bool,
+
+    /// With --wait: end with exit code 1 when a block turns out to be damaged
+    #[arg(long = "no-debug.halt-on-error", hide = true)]
+    pub(crate) stop_on_error: bool,
+
+    #[command(flatten)]
+    pub(crate) later: Later,
+}
+
+/// Flags of parts that are not in this version.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Read, without effect in this version")]
+pub(crate) struct Later {
+    /// How long raw samples stay; 0d is for ever
+    #[arg(long = "retention.resolution-raw", value_name = "DURATION", default_value = "0d", value_parser = prom_duration)]
+    pub(crate) retention_raw: Millis,
+
+    /// How long samples of 5 minutes stay; 0d is for ever
+    #[arg(long = "retention.resolution-5m", value_name = "DURATION", default_value = "0d", value_parser = prom_duration)]
+    pub(crate) retention_5m: Millis,
+
+    /// How long samples of 1 hour stay; 0d is for ever
+    #[arg(long = "retention.resolution-1h", value_name = "DURATION", default_value = "0d", value_parser = prom_duration)]
+    pub(crate) retention_1h: Millis,
+
+    /// Make no downsampled blocks
+    #[arg(long = "downsampling.disable")]
+    pub(crate) no_downsampling: bool,
+
+    /// How many blocks are downsampled at a time
+    #[arg(long = "downsample.concurrency", value_name = "N", default_value = "1", value_parser = count)]
+    downsample_concurrency: usize,
+
+    /// How many objects of a block are moved at a time; reads and writes are pipelined instead
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    block_files_concurrency: usize,
+
+    /// How many blocks are downloaded at a time; inputs are streamed instead
+    #[arg(long = "compact.blocks-fetch-concurrency", value_name = "N", default_value = "1", value_parser = count)]
+    blocks_fetch_concurrency: usize,
+
+    /// Pause between two cleanups beside a pass; every pass cleans up at its end
+    #[arg(long = "compact.cleanup-interval", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
+    cleanup_interval: Millis,
+
+    /// Pause between two estimates of what is left to do
+    #[arg(long = "compact.progress-interval", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
+    progress_interval: Millis,
+
+    /// Address of the HTTP server
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10902")]
+    http_address: String,
+
+    /// How long HTTP requests may take to end
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = prom_duration)]
+    http_grace_period: Millis,
+
+    /// File with TLS and authentication of the HTTP server
+    #[arg(long = "http.config", value_name = "PATH", default_value = "")]
+    http_config: String,
+
+    /// No viewer of blocks
+    #[arg(long = "web.disable")]
+    web_disable: bool,
+
+    /// Prefix of the viewer's and the API's endpoints
+    #[arg(long = "web.route-prefix", value_name = "PREFIX", default_value = "")]
+    web_route_prefix: String,
+
+    /// Prefix of links in the viewer
+    #[arg(long = "web.external-prefix", value_name = "PREFIX", default_value = "")]
+    web_external_prefix: String,
+
+    /// Header that holds a prefix of links in the viewer
+    #[arg(long = "web.prefix-header", value_name = "HEADER", default_value = "")]
+    web_prefix_header: String,
+
+    /// No CORS headers
+    #[arg(long = "web.disable-cors")]
+    web_disable_cors: bool,
+
+    /// External label that titles groups in the viewer
+    #[arg(long, value_name = "LABEL", default_value = "")]
+    bucket_web_label: String,
+
+    /// How often the viewer looks at the whole bucket
+    #[arg(long = "block-viewer.global.sync-block-interval", value_name = "DURATION", default_value = "1m", value_parser = go_duration)]
+    viewer_interval: Millis,
+
+    /// How long such a look may take
+    #[arg(long = "block-viewer.global.sync-block-timeout", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
+    viewer_timeout: Millis,
+
+    /// Refuse marks from the viewer and the API
+    #[arg(long)]
+    disable_admin_operations: bool,
+}
+
+impl Later {
+    /// What a user who set these flags must know, because data will not change as they ask.
+    pub(crate) fn warnings(&self) -> Vec<&'static str> {
+        let mut out = Vec::new();
+        if !self.no_downsampling {
+            out.push("downsampling is not in this version: blocks stay raw (--downsampling.disable silences this)");
+        }
+        if [self.retention_raw, self.retention_5m, self.retention_1h].iter().any(|&r| r != 0) {
+            out.push("retention is not in this version: no block is deleted for its age");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
+    use super::*;
+    use crate::{Cli, Command};
+
+    #[derive(serde::Deserialize)]
+    struct Upstream {
+        name: String,
+        #[serde(default)]
+        short: Option<char>,
+        #[serde(default)]
+        switch: bool,
+        #[serde(default)]
+        shown_as: Option<String>,
+        #[serde(default)]
+        repeatable: bool,
+    }
+
+    fn upstream(command: &str) -> Vec<Upstream> {
+        let all = include_str!("../../../testdata/surface/flags.json");
+        let mut all: std::collections::BTreeMap<String, Vec<Upstream>> = serde_json::from_str(all).unwrap();
+        all.remove(command).unwrap()
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Box<Flags>, String> {
+        let command = crate::flags::with_negations(Cli::command());
+        let matches =
+            command.try_get_matches_from(["blockyard", "compact"].iter().chain(arguments)).map_err(|e| e.to_string())?;
+        match Cli::from_arg_matches(&matches).map_err(|e| e.to_string())?.command {
+            Command::Compact(flags) => Ok(flags),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_flag_of_upstream_with_its_default() {
+        let mut root = Cli::command();
+        root.build();
+        let compact = root.find_subcommand("compact").unwrap();
+        let mut seen = 0;
+        for flag in upstream("compact").iter().chain(&upstream("(all commands)")) {
+            let name = &flag.name;
+            if name == "version" {
+                continue; // of the program, not of each command
+            }
+            let ours = compact.get_arguments().find(|a| a.get_long() == Some(name)).unwrap_or_else(|| panic!("no --{name}"));
+            seen += 1;
+            assert_eq!(ours.get_short(), flag.short, "--{name}");
+            let takes_value = ours.get_action().takes_values();
+            assert_eq!(takes_value, !flag.switch, "--{name}");
+            assert_eq!(matches!(ours.get_action(), clap::ArgAction::Append), flag.repeatable, "--{name}");
+            let shown = flag.shown_as.as_deref().unwrap_or_default().trim_matches('"');
+            if takes_value && !shown.starts_with('<') && shown != name.to_ascii_uppercase() {
+                let default: Vec<_> = ours.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
+                assert_eq!(default, [shown], "--{name}");
+            }
+        }
+        assert_eq!(seen, 38 + 7);
+    }
+
+    #[test]
+    fn hidden_flags_and_all_forms_of_values() {
+        let flags = parse(&[
+            "--debug.max-compaction-level=3",
+            "--debug.accept-malformed-index",
+            "--compact.enable-vertical-compaction",
+            "--compact.block-max-index-size=1GB",
+            "--compact.skip-block-with-out-of-order-chunks",
+            "--no-debug.halt-on-error",
+            "--no-wait",
+            "--no-downsampling.disable",
+            "--delete-delay=2d",
+            "--consistency-delay",
+            "1.5h",
+            "--min-time=-6w",
+            "--deduplication.replica-label=b,a",
+            "--deduplication.replica-label",
+            "c",
+            "--log.level=debug",
+        ])
+        .unwrap();
+        assert_eq!((flags.max_level, flags.max_index_bytes), (3, 1 << 30));
+        assert!(flags.accept_malformed_index && flags.vertical && flags.skip_out_of_order && flags.stop_on_error);
+        assert!(!flags.wait && !flags.later.no_downsampling);
+        assert_eq!((flags.delete_delay, flags.consistency_delay), (172_800_000, 5_400_000));
+        assert_eq!(flags.min_time, TimeOrAgo::Relative(-3_628_800_000));
+        assert_eq!(crate::flags::label_names(&flags.replica_labels), ["a", "b", "c"]);
+        assert_eq!(parse(&[]).unwrap().max_index_bytes, 64 << 30);
+    }
+
+    #[test]
+    fn what_upstream_refuses() {
+        for bad in [
+            "--bogus",
+            "extra",
+            "--wait=true",
+            "--compact.concurrency=x",
+            "--delete-delay=1.5h",
+            "--consistency-delay=1d",
+            "--deduplication.func=foo",
+            "--hash-func=MD5",
+            "--compact.block-max-index-size=64XB",
+            "--min-time=garbage",
+            "--retention.resolution-raw=30",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+        assert!(parse(&["--wait", "--no-wait"]).is_err());
+        assert!(parse(&["--data-dir=a", "--data-dir=b"]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_in_this_version_is_said() {
+        let about = |arguments: &[&str]| parse(arguments).unwrap().later.warnings().join("; ");
+        assert!(about(&[]).starts_with("downsampling is not in this version: blocks stay raw"));
+        assert_eq!(about(&["--downsampling.disable"]), "");
+        assert!(about(&["--downsampling.disable", "--retention.resolution-1h=30d"]).starts_with("retention is not"));
+    }
+
+    #[test]
+    fn options_of_a_pass() {
+        let options = |arguments: &[&str]| parse(arguments).unwrap().options(1_000_000_000);
+        let refused = options(&["--deduplication.func=penalty", "--deduplication.replica-label=r"]).unwrap_err();
+        assert_eq!(refused.kind(), blockyard::Kind::Invalid);
+        assert!(refused.to_string().contains("penalty is not in this version"), "{refused}");
+        assert!(options(&["--debug.max-compaction-level=5"]).is_err());
+        assert!(options(&["--selector.relabel-config=a", "--selector.relabel-config-file=b"]).is_err());
+        let made = options(&["--min-time=-1s", "--hash-func=SHA256", "--block-discovery-strategy=recursive"]).unwrap();
+        assert_eq!(made.min_time, 999_999_000);
+        assert_eq!(format!("{:?} {:?}", made.hash_func, made.discovery), "Sha256 Recursive");
+        let plain = options(&[]).unwrap();
+        assert_eq!(format!("{plain:?}"), format!("{:?}", blockyard::job::pass::PassOptions::default()));
+    }
+}

@@ -1,0 +1,145 @@
+//! `blockyard compact`: passes over a bucket, once or for as long as the process runs.
+
+mod flags;
+
+use std::time::Duration;
+
+use blockyard::job::Env;
+use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult};
+use blockyard::job::relabel::parse_rules;
+use blockyard::model::Millis;
+use blockyard::{Error, Kind, Result};
+
+pub(crate) use flags::Flags;
+
+use crate::exit::Exit;
+use crate::flags::label_names;
+use crate::world::World;
+
+/// One pass, a dry run of one, or passes until a signal comes.
+///
+/// # Errors
+/// `Invalid` before anything is begun; what ended a pass as a whole. A group that failed is no error here:
+/// its messages were reported, and the exit code tells.
+pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
+    let options = flags.options(world.clock.now())?;
+    let bucket = flags.objstore.open().await?;
+    for warning in flags.later.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let env = world.env(bucket, &flags.data_dir);
+    if flags.dry_run {
+        print!("{}", pass::dry_run(&env, &options).await?);
+        return Ok(Exit::Done);
+    }
+    if flags.wait {
+        return repeat(&flags, &env).await;
+    }
+    let result = pass::run(&env, &options, &Engine).await?;
+    for done in &result.compacted {
+        match done.output {
+            Some(block) => println!("{} blocks became block {block}", done.inputs.len()),
+            None => println!("{} blocks held no samples and became none", done.inputs.len()),
+        }
+    }
+    println!("{}", summary(&result));
+    log(&result);
+    Ok(if result.is_clean() { Exit::Done } else { Exit::Failed })
+}
+
+/// Passes with a pause between them, until a signal comes or going on makes no sense.
+async fn repeat(flags: &Flags, env: &Env) -> Result<Exit> {
+    let pause = Duration::from_millis(flags.wait_interval.max(0).unsigned_abs());
+    loop {
+        // times relative to now move on with it
+        let options = flags.options(env.clock.now())?;
+        match pass::run(env, &options, &Engine).await {
+            Ok(result) => {
+                log(&result);
+                if flags.stop_on_error && result.errors.iter().any(pass::GroupError::is_halt) {
+                    return Ok(Exit::Failed);
+                }
+            }
+            Err(error) if error.kind() == Kind::Unavailable => {
+                tracing::error!(kind = error.kind().as_str(), err = %error, "pass failed, the next one tries again");
+            }
+            Err(error) => return Err(error),
+        }
+        tracing::info!(seconds = pause.as_secs_f64(), "waiting for the next pass");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = env.cancel.cancelled() => return Err(Error::new(Kind::Cancelled, "asked to stop")),
+        }
+    }
+}
+
+fn summary(result: &PassResult) -> String {
+    let many = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+    let mut parts = vec![many(result.compacted.len(), "compaction")];
+    let further = [
+        (result.marked.len(), "block", " marked no-compact"),
+        (result.garbage.len(), "duplicate", " marked for deletion"),
+        (result.deleted.len(), "block", " deleted"),
+        (result.uploads, "unfinished upload", " ended"),
+        (result.errors.len(), "group", " failed: the messages say why"),
+        (result.clean_errors.len(), "block", " not cleaned up"),
+    ];
+    parts.extend(further.into_iter().filter(|&(n, ..)| n > 0).map(|(n, one, what)| many(n, one) + what));
+    format!("pass done: {}", parts.join(", "))
+}
+
+fn log(result: &PassResult) {
+    let seen: Vec<String> =
+        result.states.iter().filter(|&(_, &n)| n > 0).map(|(state, n)| format!("{}={n}", state.as_str())).collect();
+    tracing::info!(
+        compactions = result.compacted.len(),
+        marked_no_compact = result.marked.len(),
+        duplicates = result.garbage.len(),
+        deleted = result.deleted.len(),
+        failed_groups = result.errors.len(),
+        rounds = result.rounds,
+        blocks = seen.join(","),
+        "pass done"
+    );
+}
+
+impl Flags {
+    /// What a pass that begins at `now` is told.
+    ///
+    /// # Errors
+    /// `Invalid` for flags that make no sense together or name what this version does not have;
+    /// `NotFound`, `Denied` for a file that cannot be read.
+    pub(crate) fn options(&self, now: Millis) -> Result<PassOptions> {
+        if self.dedup_func == "penalty" {
+            return Err(Error::new(Kind::Invalid, "--deduplication.func=penalty is not in this version")
+                .next("leave the flag out for one-to-one deduplication, or keep Thanos for this bucket: nothing was changed"));
+        }
+        let options = PassOptions {
+            discovery: match self.block_discovery_strategy.as_str() {
+                "recursive" => Discovery::Recursive,
+                _ => Discovery::Concurrent,
+            },
+            meta_fetch_concurrency: self.block_meta_fetch_concurrency,
+            min_time: self.min_time.resolve(now),
+            max_time: self.max_time.resolve(now),
+            relabel: parse_rules(&self.selector.read()?)?,
+            consistency_delay: self.consistency_delay,
+            delete_delay: self.delete_delay,
+            replica_labels: label_names(&self.replica_labels),
+            dedup: Dedup::OneToOne,
+            vertical: self.vertical,
+            concurrency: self.concurrency,
+            max_level: self.max_level,
+            block_max_index_bytes: self.max_index_bytes,
+            hash_func: if self.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
+            skip_out_of_order: self.skip_out_of_order,
+            accept_malformed_index: self.accept_malformed_index,
+            retention_raw: self.later.retention_raw,
+            retention_5m: self.later.retention_5m,
+            retention_1h: self.later.retention_1h,
+            downsampling: !self.later.no_downsampling,
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
