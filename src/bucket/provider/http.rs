@@ -111,3 +111,25 @@ fn unsupported(what: &str) -> Error {
     Error::new(Kind::Unsupported, format!("{what} are not supported"))
         .next("connect through a proxy that adds them, or remove the key")
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::ClientConfigKey;
+
+    use super::*;
+    use crate::bucket::provider::yaml;
+
+    #[test]
+    fn only_silence_ends_a_request() {
+        for (text, silence, idle) in [("{}", "2m", "1m 30s"), ("response_header_timeout: 7s\nidle_conn_timeout: 0", "7s", "1h")] {
+            let config: HttpConfig = yaml::parse(text).unwrap();
+            let options = config.client(false, &mut Vec::new()).unwrap();
+            let set = |key| options.get_config_value(&key);
+            assert_eq!(set(ClientConfigKey::Timeout), None, "a large object may take its time");
+            assert_eq!(set(ClientConfigKey::ReadTimeout).as_deref(), Some(silence));
+            assert_eq!(set(ClientConfigKey::PoolIdleTimeout).as_deref(), Some(idle));
+        }
+        let default = ClientOptions::new().get_config_value(&ClientConfigKey::Timeout);
+        assert!(default.is_some(), "object_store's own limit, which this turns off");
+    }
+}
