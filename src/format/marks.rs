@@ -196,6 +196,21 @@ fn write(id: BlockId, version: i64, details: &str, rest: impl FnOnce(&mut Writer
     w.finish()
 }
 
+/// Reads `bytes` as each mark; whatever they are, nothing may panic.
+///
+/// Mutation tests and fuzz targets share it.
+pub fn exercise(bytes: &[u8]) {
+    if let Ok(mark) = DeletionMark::decode(bytes) {
+        assert_eq!(DeletionMark::decode(&mark.encode()), Ok(mark), "what is read is written so that it reads the same");
+    }
+    if let Ok(mark) = NoCompactMark::decode(bytes) {
+        assert_eq!(NoCompactMark::decode(&mark.encode()), Ok(mark), "what is read is written so that it reads the same");
+    }
+    if let Ok(mark) = NoDownsampleMark::decode(bytes) {
+        assert_eq!(NoDownsampleMark::decode(&mark.encode()), Ok(mark), "what is read is written so that it reads the same");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -305,5 +305,16 @@ impl Meta {
     }
 }
 
+/// Reads `bytes` as a `meta.json`; whatever they are, nothing may panic.
+///
+/// Mutation tests and fuzz targets share it.
+pub fn exercise(bytes: &[u8]) {
+    if let Ok(meta) = Meta::decode(bytes) {
+        let written = meta.encode();
+        let again = Meta::decode(&written).map(|meta| meta.encode());
+        assert_eq!(again.as_ref(), Ok(&written), "what we write reads the same");
+    }
+}
+
 #[cfg(test)]
 mod tests;

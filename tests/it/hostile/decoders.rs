@@ -2,19 +2,22 @@
 
 use blockyard::encoding::crc32c;
 use blockyard::format::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
-use blockyard::format::{segment, tombstones};
+use blockyard::format::{chunk, index, marks, meta, segment, tombstones};
 
 use super::mutate::Chance;
-use super::walks::{chunk, index, marks, meta};
 use crate::golden::case::Case;
 
 /// Seeds are cut off here, in bytes: every truncation of each is tried.
 const SEED_BYTES: usize = 16 << 10;
 
+/// How many chunks of each encoding are seeds.
+const CHUNKS_EACH: usize = 7;
+
 /// One decoder: `exercise` may find anything in any bytes but must come back.
 pub(crate) struct Decoder {
     pub(crate) name: &'static str,
     pub(crate) exercise: fn(&[u8]),
+    /// Real bytes, the shortest first.
     pub(crate) seeds: Vec<Vec<u8>>,
     /// Makes checksums right again, as far as the bytes still have a shape, so that what lies behind
     /// them is reached.
@@ -53,8 +56,14 @@ const KINDS: [&str; 10] = [
 /// Every decoder.
 pub(crate) fn all() -> Vec<Decoder> {
     vec![
-        Decoder { name: "chunk", exercise: chunk, seeds: chunks(), mend: |_, _| {}, mutations: 400_000 },
-        Decoder { name: "index", exercise: index, seeds: seeds(&KINDS, "/index"), mend: mend_index, mutations: 250_000 },
+        Decoder { name: "chunk", exercise: chunk::exercise, seeds: chunks(), mend: |_, _| {}, mutations: 300_000 },
+        Decoder {
+            name: "index",
+            exercise: index::exercise,
+            seeds: seeds(&KINDS, "/index"),
+            mend: mend_index,
+            mutations: 350_000,
+        },
         Decoder {
             name: "segment",
             exercise: segment::exercise,
@@ -69,14 +78,20 @@ pub(crate) fn all() -> Vec<Decoder> {
             mend: mend_tombstones,
             mutations: 80_000,
         },
-        Decoder { name: "meta", exercise: meta, seeds: seeds(&KINDS, "/meta.json"), mend: |_, _| {}, mutations: 80_000 },
-        Decoder { name: "marks", exercise: marks, seeds: written_marks(), mend: |_, _| {}, mutations: 40_000 },
+        Decoder {
+            name: "meta",
+            exercise: meta::exercise,
+            seeds: seeds(&KINDS, "/meta.json"),
+            mend: |_, _| {},
+            mutations: 80_000,
+        },
+        Decoder { name: "marks", exercise: marks::exercise, seeds: written_marks(), mend: |_, _| {}, mutations: 40_000 },
     ]
 }
 
-/// One chunk of every length and kind, its encoding's byte first.
+/// Chunks of every encoding, its byte first: the smallest, the largest, and some between.
 fn chunks() -> Vec<Vec<u8>> {
-    let cases = KINDS.iter().chain(&["new-encodings", "aggregates", "full-chunks"]);
+    let cases = KINDS.iter().chain(&["new-encodings", "aggregates"]);
     let mut found: Vec<Vec<u8>> = Vec::new();
     for (_, bytes) in cases.flat_map(|case| Case::load(case).objects()).filter(|(key, _)| key.contains("/chunks/")) {
         for record in segment::records(&bytes).expect("a real segment") {
@@ -85,9 +100,13 @@ fn chunks() -> Vec<Vec<u8>> {
         }
     }
     found.retain(|chunk| chunk.len() <= SEED_BYTES);
-    found.sort_by_key(|chunk| (chunk.len(), chunk.clone()));
-    found.dedup_by_key(|chunk| (chunk[0], chunk.len()));
-    found
+    found.sort_by(|a, b| (a[0], a.len(), a).cmp(&(b[0], b.len(), b)));
+    found.dedup();
+    let some = |of: &[Vec<u8>]| (0..CHUNKS_EACH).map(|n| of[(of.len() - 1) * n / (CHUNKS_EACH - 1)].clone()).collect::<Vec<_>>();
+    let mut seeds: Vec<_> = found.chunk_by(|a, b| a[0] == b[0]).flat_map(some).collect();
+    seeds.sort_by_key(Vec::len);
+    seeds.dedup();
+    seeds
 }
 
 fn written_marks() -> Vec<Vec<u8>> {
@@ -172,6 +191,14 @@ fn mend_tombstones(bytes: &mut [u8], _: &mut Chance) {
     if let Some(to) = bytes.len().checked_sub(4) {
         put_crc(bytes, 5, to);
     }
+}
+
+#[test]
+fn every_encoding_is_a_seed() {
+    let mut encodings: Vec<u8> = chunks().iter().map(|chunk| chunk[0]).collect();
+    encodings.sort_unstable();
+    encodings.dedup();
+    assert_eq!(encodings, chunk::Encoding::ALL.map(|e| e.as_byte()));
 }
 
 #[test]

@@ -5,7 +5,6 @@ mod allocations;
 mod damage;
 mod decoders;
 mod mutate;
-mod walks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -41,7 +40,10 @@ fn mutations(decoder: &Decoder) {
     let mut bytes = Vec::new();
     for n in 0..decoder.mutations {
         let mut chance = Chance::new(n);
-        let seed = &decoder.seeds[chance.below(decoder.seeds.len())];
+        // short ones more often: they are quick, and have every field
+        let seed =
+            chance.below(decoder.seeds.len()).min(chance.below(decoder.seeds.len())).min(chance.below(decoder.seeds.len()));
+        let seed = &decoder.seeds[seed];
         let other = &decoder.seeds[chance.below(decoder.seeds.len())];
         bytes.clear();
         bytes.extend_from_slice(seed);

@@ -1,0 +1,4 @@
+//! `format::index` on any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| blockyard::format::index::exercise(bytes));

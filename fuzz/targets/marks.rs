@@ -1,0 +1,4 @@
+//! `format::marks` on any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| blockyard::format::marks::exercise(bytes));

@@ -1,0 +1,4 @@
+//! `format::meta` on any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| blockyard::format::meta::exercise(bytes));

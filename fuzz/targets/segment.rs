@@ -1,0 +1,4 @@
+//! `format::segment` on any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| blockyard::format::segment::exercise(bytes));
