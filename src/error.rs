@@ -108,6 +108,11 @@ impl Error {
         self.0.kind
     }
 
+    /// What happened, without where and why.
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
     /// The block it is about, where known.
     pub fn block_id(&self) -> Option<BlockId> {
         self.0.block

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod clean;
 pub mod compact;
+mod compute;
 pub mod filter;
 pub mod garbage;
 pub mod group;
@@ -10,6 +11,7 @@ pub mod pass;
 pub mod plan;
 pub mod relabel;
 mod report;
+pub mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;

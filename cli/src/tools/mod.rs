@@ -1,6 +1,17 @@
 //! `blockyard tools`: commands for people who look after a bucket.
 
-use blockyard::Result;
+mod inspect;
+mod ls;
+mod table;
+mod template;
+mod text;
+mod verify;
+
+use std::time::Duration;
+
+use blockyard::job::catalog::{Catalog, PartialReason, SyncOptions, Syncer};
+use blockyard::model::Millis;
+use blockyard::{Error, Kind, Result};
 use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
@@ -25,10 +36,62 @@ pub(crate) struct Bucket {
 
 /// What to do with the bucket.
 #[derive(Subcommand, Debug)]
-pub(crate) enum BucketCommand {}
+pub(crate) enum BucketCommand {
+    /// Verify blocks of the bucket: Thanos' issues, and the content itself
+    Verify(Box<verify::Flags>),
+    /// List all blocks in the bucket
+    Ls(Box<ls::Flags>),
+    /// Inspect all blocks in the bucket in detailed, table-like way, or look inside one
+    Inspect(Box<inspect::Flags>),
+}
 
 /// Runs one of the tools.
-pub(crate) async fn run(tools: Tools, _world: &World) -> Result<Exit> {
+pub(crate) async fn run(tools: Tools, world: &World) -> Result<Exit> {
     let Tools::Bucket(bucket) = tools;
-    match bucket.command {}
+    match bucket.command {
+        BucketCommand::Verify(flags) => verify::run(*flags, &bucket.objstore, world).await,
+        BucketCommand::Ls(flags) => ls::run(*flags, &bucket.objstore, world).await,
+        BucketCommand::Inspect(flags) => inspect::run(*flags, &bucket.objstore, world).await,
+    }
+}
+
+/// Looks at the bucket once, within `timeout` milliseconds; says which folders are no whole blocks.
+async fn look(bucket: &blockyard::bucket::Bucket, timeout: Millis, world: &World) -> Result<Catalog> {
+    if timeout < 60_000 {
+        tracing::warn!("Timeout less than 1m could lead to frequent failures");
+    }
+    let mut syncer = Syncer::new(bucket.clone(), SyncOptions::default());
+    let limit = Duration::from_millis(u64::try_from(timeout).unwrap_or(0));
+    let catalog = tokio::select! {
+        done = tokio::time::timeout(limit, syncer.sync()) => done.map_err(|_| {
+            Error::new(Kind::Unavailable, format!("the metas did not come within {}", text::duration(text::nanos(timeout))))
+                .next("allow more with --timeout")
+        })??,
+        () = world.cancel.cancelled() => return Err(Error::new(Kind::Cancelled, "stopped")),
+    };
+    for (block, warning) in &catalog.warnings {
+        match block {
+            Some(id) => tracing::warn!(id = %id, "{warning}"),
+            None => tracing::warn!("{warning}"),
+        }
+    }
+    for partial in &catalog.partial {
+        match &partial.why {
+            PartialReason::NoMeta => tracing::debug!(id = %partial.id, "partial block: there is no meta.json"),
+            PartialReason::Corrupt(why) => {
+                tracing::warn!(id = %partial.id, err = %why, "corrupt block: its meta.json cannot be read")
+            }
+        }
+    }
+    Ok(catalog)
+}
+
+/// Writes to standard output; a reader that went away is no error.
+fn print(text: &str) -> Result<()> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::new(Kind::Unavailable, "cannot write the result").source(e)),
+        _ => Ok(()),
+    }
 }

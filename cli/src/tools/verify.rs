@@ -1,0 +1,290 @@
+//! `tools bucket verify`: Thanos' issues with its words, and the checks of the content that it does not have.
+
+use std::path::{Path, PathBuf};
+
+use blockyard::job::verify::{Check, Counted, Finding, GroupFinding, Heard, Options, Summary, Verdict, run as verify};
+use blockyard::model::{BlockId, Millis};
+use blockyard::{Error, Kind, Result};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::table::{Cell, Table};
+use super::text;
+use crate::exit::Exit;
+use crate::flags::{Objstore, TimeOrAgo, bytes, prom_duration};
+use crate::world::World;
+
+/// Looking at a bucket takes as long as it takes: upstream has no limit here either.
+const NO_TIMEOUT_MS: Millis = 24 * 3_600_000;
+
+/// Flags of `tools bucket verify`.
+#[derive(Args, Debug)]
+pub(crate) struct Flags {
+    /// Issues to verify, repeatable. Of Thanos: index_known_issues, overlapped_blocks (the default), duplicated_compaction.
+    /// Beyond: chunks (every checksum, every sample decoded, times, order), postings (complete and exact), stats, files
+    /// (sizes, hashes), symbols; `all` is all of these
+    #[arg(short, long, value_name = "ISSUE", value_delimiter = ',')]
+    issues: Vec<String>,
+    /// Block IDs to verify only, repeatable. If none is specified, all blocks will be verified
+    #[arg(long, value_name = "ULID")]
+    id: Vec<String>,
+    /// Only blocks uploaded at this time or later: RFC 3339, or a duration relative to now such as -1d
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<TimeOrAgo>,
+    /// File that keeps what was verified: with the same file, a run that was stopped goes on where it was
+    #[arg(long, value_name = "PATH")]
+    state_file: Option<PathBuf>,
+    /// The most bytes that are read in a second, such as 50MB
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    bytes_per_second: Option<u64>,
+    /// Exit with 1 if any issue is found; without it Thanos' three issues are reported and exit with 0
+    #[arg(long)]
+    fail: bool,
+    /// How verdicts are printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+    /// Attempt to repair blocks for which issues were detected; not in this version
+    #[arg(short, long)]
+    repair: bool,
+    /// Used by repair, which is not in this version
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = prom_duration, hide = true)]
+    delete_delay: Millis,
+    /// Used by repair, which is not in this version
+    #[arg(long = "objstore-backup.config-file", value_name = "file-path", hide = true)]
+    backup_file: Option<PathBuf>,
+    /// Used by repair, which is not in this version
+    #[arg(long = "objstore-backup.config", value_name = "content", hide = true)]
+    backup: Option<String>,
+}
+
+/// How verdicts are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A line for each block, then its findings.
+    Text,
+    /// One document.
+    Json,
+}
+
+impl Flags {
+    fn options(&self, now: Millis) -> Result<Options> {
+        if self.repair {
+            return Err(Error::new(Kind::Invalid, "--repair is not in this version")
+                .next("leave it out to see what is wrong; repair with Thanos if you have to: nothing was changed"));
+        }
+        let ids = self.id.iter().map(|text| {
+            let invalid = |e| Error::new(Kind::Invalid, format!("invalid ULID found in --id flag: {text:?} is {e}"));
+            text.parse::<BlockId>().map_err(invalid)
+        });
+        let ids = ids.collect::<Result<Vec<_>>>()?;
+        Ok(Options {
+            checks: checks(&self.issues, !ids.is_empty())?,
+            ids,
+            since: self.since.map(|since| since.resolve(now)),
+            bytes_per_second: self.bytes_per_second.filter(|&limit| limit > 0),
+            state: self.state_file.clone(),
+        })
+    }
+}
+
+/// Names of issues as checks. When nobody names any, those over groups are left out for single blocks.
+fn checks(names: &[String], single: bool) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    if names.is_empty() {
+        checks.extend(Check::DEFAULT.iter().filter(|c| !(single && c.is_about_groups())));
+    }
+    for name in names {
+        if name == "all" {
+            checks.extend(Check::ALL.iter().filter(|c| !(single && c.is_about_groups())));
+            continue;
+        }
+        let all: Vec<&str> = Check::ALL.iter().map(|c| c.as_str()).collect();
+        checks.push(
+            name.parse().map_err(|why: String| Error::new(Kind::Invalid, why).next(format!("use {} or all", all.join(", "))))?,
+        );
+    }
+    checks.sort();
+    checks.dedup();
+    Ok(checks)
+}
+
+/// Verifies, says what is found as it comes, and prints verdicts.
+pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Result<Exit> {
+    let options = flags.options(world.clock.now())?;
+    let bucket = objstore.open().await?;
+    let names: Vec<&str> = options.checks.iter().map(|c| c.as_str()).collect();
+    let verifiers = names.join(",");
+    tracing::info!(verifiers, "Starting verify task");
+    for check in &options.checks {
+        tracing::info!(verifiers, verifier = check.as_str(), "with-repair" = false, "started verifying issue");
+    }
+    let catalog = super::look(&bucket, NO_TIMEOUT_MS, world).await?;
+    for &id in &options.ids {
+        if catalog.block(id).is_none() && !catalog.partial.iter().any(|p| p.id == id) {
+            return Err(Error::new(Kind::NotFound, "there is no such block in the bucket").block(id));
+        }
+    }
+    let env = world.env(bucket, Path::new("."));
+    let mut hear = |heard: Heard<'_>| match heard {
+        Heard::Groups(check, found) => say_groups(&verifiers, check, found),
+        Heard::Block(verdict) => say_block(&verifiers, verdict),
+    };
+    let summary = verify(&env, &catalog, &options, &mut hear).await?;
+    for check in &options.checks {
+        tracing::info!(verifiers, verifier = check.as_str(), "with-repair" = false, "verified issue");
+    }
+    tracing::info!(verifiers, "verify task completed");
+    super::print(&match flags.output {
+        Output::Text => print(&summary),
+        Output::Json => document(&summary, &options.checks),
+    })?;
+    let wrong = summary.found_more_than_upstream() || (flags.fail && summary.found_anything());
+    Ok(if wrong { Exit::Failed } else { Exit::Done })
+}
+
+fn say_groups(verifiers: &str, check: Check, found: &[GroupFinding]) {
+    let verifier = check.as_str();
+    let mut kill = Vec::new();
+    for f in found {
+        let (group, text) = (f.group.as_str(), f.text.as_str());
+        if check == Check::OverlappedBlocks {
+            tracing::warn!(verifiers, verifier, group, overlap = text, "found overlapped blocks");
+        } else if f.duplicates {
+            tracing::warn!(
+                verifiers,
+                verifier,
+                group,
+                "range-min" = f.start,
+                "range-max" = f.end,
+                kill = text,
+                "found duplicated blocks"
+            );
+            kill.extend(f.blocks.iter().map(ToString::to_string).filter(|id| !kill.contains(id)).collect::<Vec<_>>());
+        } else {
+            let range = format!("{{{} {}}}", f.start, f.end);
+            let what = "found overlapped blocks, but all of the blocks are unique. Seems like unrelated issue. Ignoring overlap";
+            tracing::warn!(verifiers, verifier, group, range, overlap = text, "{what}");
+        }
+    }
+    if check == Check::DuplicatedCompaction && !found.is_empty() {
+        let (ids, num) = (format!("[{}]", kill.join(" ")), kill.len());
+        tracing::warn!(verifiers, verifier, ULIDs = ids, num, "Found duplicated blocks that are ok to be removed");
+    }
+}
+
+fn say_block(verifiers: &str, verdict: &Verdict) {
+    let id = verdict.block.to_string();
+    for finding in verdict.findings.listed() {
+        let (verifier, err) = (finding.check.as_str(), finding.to_string());
+        tracing::warn!(verifiers, verifier, id, err, "detected issue");
+    }
+    if verdict.findings.unlisted() > 0 {
+        tracing::warn!(verifiers, id, num = verdict.findings.unlisted(), "detected more issues of the same kinds");
+    }
+    if verdict.findings.is_empty() {
+        tracing::debug!(verifiers, id, "no issue");
+    }
+}
+
+/// A table of verdicts, findings below, and a summary.
+fn print(summary: &Summary) -> String {
+    let mut table = Table::new(["ULID", "VERDICT", "#SERIES", "#CHUNKS", "#SAMPLES", "#ISSUES"]);
+    let count = |n: u64| if n == 0 { Cell::text("-") } else { Cell::number(text::thousands(n.into()), n) };
+    for v in &summary.blocks {
+        let issues = v.findings.listed().len() as u64 + v.findings.unlisted();
+        let verdict = if issues == 0 { "ok" } else { "not ok" };
+        let Counted { series, chunks, samples, .. } = v.counted;
+        table.rows.push(vec![
+            Cell::text(v.block.to_string()),
+            Cell::text(verdict),
+            count(series),
+            count(chunks),
+            count(samples),
+            count(issues),
+        ]);
+    }
+    let mut out = if table.rows.is_empty() { String::new() } else { table.to_text() };
+    for v in summary.blocks.iter().filter(|v| !v.findings.is_empty()) {
+        out.push_str(&format!("\n{}\n", v.block));
+        let mut line = |check: &str, text: &str| out.push_str(&format!("  {check}: {text}\n"));
+        v.findings.listed().iter().for_each(|f| line(f.check.as_str(), &f.to_string()));
+        if v.findings.unlisted() > 0 {
+            line("more", &format!("{} of the same kinds", v.findings.unlisted()));
+        }
+    }
+    for group in &summary.groups {
+        out.push_str(&format!("\ngroup {}\n  {}: {}\n", group.group, group.check, group.text));
+    }
+    for (id, why) in &summary.partial {
+        out.push_str(&format!("\n{id} is no whole block: {why}\n"));
+    }
+    out.push_str(&format!("\n{}\n", conclusion(summary)));
+    out
+}
+
+fn conclusion(summary: &Summary) -> String {
+    let read = text::bytes(summary.bytes_read);
+    let mut text = format!("{} of {} blocks ok", summary.blocks.len() - summary.damaged(), summary.blocks.len());
+    if !summary.groups.is_empty() {
+        text.push_str(&format!(", {} findings about groups", summary.groups.len()));
+    }
+    if !summary.partial.is_empty() {
+        text.push_str(&format!(", {} folders that are no whole blocks", summary.partial.len()));
+    }
+    if summary.resumed > 0 {
+        text.push_str(&format!(", {} of them verified by the run before", summary.resumed));
+    }
+    text + &format!("; {read} read")
+}
+
+fn document(summary: &Summary, checks: &[Check]) -> String {
+    let finding = |f: &Finding| json!(f);
+    let blocks: Vec<_> = summary
+        .blocks
+        .iter()
+        .map(|v| {
+            json!({
+                "ulid": v.block,
+                "ok": v.findings.is_empty(),
+                "findings": v.findings.listed().iter().map(finding).collect::<Vec<_>>(),
+                "more_findings": v.findings.unlisted(),
+                "counted": v.counted,
+            })
+        })
+        .collect();
+    let partial: Vec<_> = summary.partial.iter().map(|(id, why)| json!({"ulid": id, "why": why})).collect();
+    let document = json!({
+        "checks": checks,
+        "blocks": blocks,
+        "groups": summary.groups,
+        "partial": partial,
+        "summary": {
+            "blocks": summary.blocks.len(),
+            "not_ok": summary.damaged(),
+            "resumed": summary.resumed,
+            "bytes_read": summary.bytes_read,
+        },
+    });
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_checks() {
+        let names = |names: &[&str], single| {
+            let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+            checks(&names, single).map(|c| c.iter().map(|c| c.as_str()).collect::<Vec<_>>()).map_err(|e| e.to_string())
+        };
+        assert_eq!(names(&[], false).unwrap(), ["overlapped_blocks", "index_known_issues"]);
+        assert_eq!(names(&[], true).unwrap(), ["index_known_issues"]);
+        assert_eq!(names(&["chunks", "index_known_issues", "chunks"], false).unwrap(), ["index_known_issues", "chunks"]);
+        assert_eq!(names(&["all"], false).unwrap().len(), 8);
+        assert_eq!(names(&["all"], true).unwrap().len(), 6);
+        assert!(names(&["nope"], false).unwrap_err().starts_with("no such issue ID nope"));
+    }
+}
