@@ -130,8 +130,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     Ok(pass.result)
 }
 
-/// What the first round of a pass would do; reads metas and marks, and writes nothing: not into the bucket, and no
-/// cache of metas either.
+/// What the first round of a pass would do; reads metas and marks, and writes nothing anywhere.
 ///
 /// # Errors
 /// As [`run`].

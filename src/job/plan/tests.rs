@@ -150,6 +150,48 @@ fn one_range_never_plans() {
 }
 
 #[test]
+fn steps_come_to_an_end_and_keep_blocks_apart() {
+    const RANGES: [Millis; 5] = [20, 60, 180, 540, 1620];
+    let mut seed = 1u64;
+    let mut draw = |below: u64| {
+        // a linear congruence is chance enough for shapes of groups
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for round in 0..500 {
+        let mut pieces = Vec::new();
+        let mut at = draw(2000) as Millis - 1000;
+        for n in 0..draw(40) as i64 {
+            let length = RANGES[draw(4) as usize];
+            at = (at + draw(40) as Millis) / 20 * 20;
+            let text = format!("{n}[{at},{}) series={} tombstones={}", at + length, draw(50), draw(3));
+            let mut piece = parse_piece(&text);
+            piece.no_compact = draw(10) == 0;
+            piece.failed = draw(20) == 0;
+            pieces.push(piece);
+            at += length;
+        }
+        let covered: Millis = pieces.iter().map(|p| p.range.len_ms()).sum();
+        for left in (0..=2 * pieces.len()).rev() {
+            let Step::Compact(chosen, why) = next_step(&pieces, &RANGES) else { break };
+            assert!(left > 0, "round {round} never ends");
+            let mut made = pieces[chosen[0]].clone();
+            made.tombstones = 0;
+            made.range = chosen.iter().map(|&at| pieces[at].range).reduce(TimeRange::union).unwrap();
+            assert!(chosen.iter().all(|&at| !pieces[at].no_compact), "round {round}");
+            assert_eq!(chosen.len() == 1, why == Why::Tombstones, "round {round}");
+            let mut at = 0..;
+            pieces.retain(|_| !chosen.contains(&at.next().unwrap()));
+            pieces.push(made);
+            pieces.sort_by_key(|p| (p.range.start, p.id));
+            assert!(pieces.is_sorted_by(|a, b| a.range.end <= b.range.start), "round {round}");
+        }
+        let after: Millis = pieces.iter().map(|p| p.range.len_ms()).sum();
+        assert!(after >= covered, "round {round}");
+    }
+}
+
+#[test]
 fn lengths_and_sizes_for_people() {
     let lengths = [(0, "0s"), (7_200_000, "2h"), (1_209_600_000, "14d"), (129_600_020, "1d12h20ms"), (-1000, "-1s")];
     lengths.iter().for_each(|&(ms, text)| assert_eq!(duration_text(ms), text));
@@ -243,6 +285,16 @@ mod groups {
         let json = serde_json::to_value(&plan).unwrap();
         assert_eq!(json["compactions"][0]["why"]["because"], "window");
         assert_eq!(json["compactions"][0]["inputs"][0], "00000000010000000000000000");
+    }
+
+    #[test]
+    fn many_groups_with_one_reason_are_one_line() {
+        let mut plan = Plan::default();
+        for _ in 0..100 {
+            let group = group(&[(1, 0, 2, &[1])]);
+            plan.add(&group, &plan_group(&group, &PassOptions::default()), 8 << 20);
+        }
+        assert!(plan.to_string().starts_with("nothing of 100 groups: there is only one block\nplan: 0 compactions"));
     }
 
     #[test]

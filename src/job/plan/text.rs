@@ -1,9 +1,13 @@
 //! A plan for people.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Deletion, Nothing, Plan, PlannedCompaction, Why};
 use crate::model::{Millis, Timestamp};
+
+/// So many groups with one reason are listed; more are one line.
+const GROUPS_LISTED: usize = 5;
 
 /// A length of time in the units of Prometheus: `2h`, `1d12h`, `20ms`.
 pub fn duration_text(length: Millis) -> String {
@@ -96,7 +100,13 @@ impl fmt::Display for Plan {
         for compaction in &self.compactions {
             write!(f, "{compaction}")?;
         }
-        for group in &self.nothing {
+        let mut same: BTreeMap<&str, usize> = BTreeMap::new();
+        self.nothing.iter().for_each(|group| *same.entry(&group.reason).or_default() += 1);
+        same.retain(|_, &mut groups| groups > GROUPS_LISTED);
+        for (reason, groups) in &same {
+            writeln!(f, "nothing of {groups} groups: {reason}")?;
+        }
+        for group in self.nothing.iter().filter(|group| !same.contains_key(&*group.reason)) {
             writeln!(f, "nothing of {} {} ({} blocks): {}", group.resolution, group.labels, group.blocks, group.reason)?;
         }
         let inputs: usize = self.compactions.iter().map(|c| c.inputs.len()).sum();
