@@ -388,6 +388,11 @@ impl Bucket {
         }
     }
 
+    /// Whether it is a folder of the local disk, where a request costs a system call and no round trip.
+    pub fn is_local(&self) -> bool {
+        matches!(self.inner.store, Store::Disk(_))
+    }
+
     /// What was asked of this bucket, through all clones, since it was opened.
     pub fn requests(&self) -> Requests {
         self.inner.counters.snapshot()

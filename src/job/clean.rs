@@ -18,6 +18,12 @@ use crate::model::{BlockId, Millis};
 /// How long nothing was added to an upload before it counts as given up.
 pub const GIVEN_UP_AFTER: Millis = 48 * 3_600_000;
 
+/// How often unfinished uploads are looked for.
+const LOOK_EVERY: Millis = 3_600_000;
+
+/// Where it is noted when they were looked for, in milliseconds since the Unix epoch.
+const LOOKED_FILE: &str = "unfinished-uploads-looked-for";
+
 /// Blocks that are deleted at a time.
 const BLOCKS_AT_A_TIME: usize = 32;
 
@@ -123,6 +129,17 @@ pub async fn unfinished_uploads(env: &Env) -> Cleaned {
         }
     }
     cleaned
+}
+
+/// Whether unfinished uploads were not looked for within the hour before `now`, as the file in `folder` says.
+pub fn is_time_for_unfinished(folder: &Path, now: Millis) -> bool {
+    let noted = std::fs::read_to_string(folder.join(LOOKED_FILE)).ok().and_then(|text| text.trim().parse::<Millis>().ok());
+    noted.is_none_or(|at| !(at..at.saturating_add(LOOK_EVERY)).contains(&now))
+}
+
+/// Notes in `folder` that unfinished uploads were looked for at `now`: best effort.
+pub fn note_unfinished(folder: &Path, now: Millis) {
+    let _ = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(folder.join(LOOKED_FILE), format!("{now}\n")));
 }
 
 /// Deletes spills of jobs that ended without deleting them, by age: best effort.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
-use super::cache::Cache;
+use super::cache::{Cache, Kept};
 use super::{Catalog, CatalogBlock, Partial, PartialReason, SyncOptions, list, meta_key, object};
 use crate::bucket::{Bucket, Object};
 use crate::error::{Error, Kind, Result};
@@ -16,13 +16,10 @@ use crate::format::meta::{META_FILE, Meta};
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// Largest `meta.json` that is read, in bytes: 14 days of blocks of a few minutes fit many times.
-const META_LIMIT_BYTES: u64 = 64 << 20;
+pub(super) const META_LIMIT_BYTES: u64 = 64 << 20;
 
 /// Largest mark that is read, in bytes.
 const MARK_LIMIT_BYTES: u64 = 1 << 20;
-
-/// Metas read from the local disk in one go on a thread that may block.
-const CACHE_BATCH: usize = 512;
 
 /// Looks at a bucket again and again, and fetches only what is new.
 pub struct Syncer {
@@ -31,12 +28,14 @@ pub struct Syncer {
     cache: Option<Cache>,
     /// Metas by block, each with what the listing said of its object.
     known: HashMap<BlockId, (Version, Arc<Meta>)>,
+    /// Whether what is kept on the local disk was read.
+    warm: bool,
     /// Label sets, so that blocks of one group share theirs.
     labels: HashSet<Arc<LabelSet>>,
 }
 
 /// When an object was written, and its size in bytes: metas are never changed, but they may be replaced.
-type Version = (Millis, u64);
+pub(super) type Version = (Millis, u64);
 
 /// What became of one `meta.json`.
 enum Fetched {
@@ -48,16 +47,16 @@ enum Fetched {
 /// What lies beside a block.
 #[derive(Default)]
 struct Marks {
-    deletion: Option<DeletionMark>,
-    no_compact: Option<NoCompactMark>,
-    no_downsample: Option<NoDownsampleMark>,
+    deletion: Option<Box<DeletionMark>>,
+    no_compact: Option<Box<NoCompactMark>>,
+    no_downsample: Option<Box<NoDownsampleMark>>,
 }
 
 impl Syncer {
     /// Knows nothing yet.
     pub fn new(bucket: Bucket, options: SyncOptions) -> Self {
         let cache = options.data_dir.as_deref().map(Cache::new);
-        Syncer { bucket, options, cache, known: HashMap::new(), labels: HashSet::new() }
+        Syncer { bucket, options, cache, known: HashMap::new(), warm: false, labels: HashSet::new() }
     }
 
     /// What is in the bucket now.
@@ -65,14 +64,15 @@ impl Syncer {
     /// # Errors
     /// When the bucket cannot be listed. What cannot be read of one block is in [`Catalog::failed`].
     pub async fn sync(&mut self) -> Result<Catalog> {
-        let listing = list::list(&self.bucket, &self.options).await?;
+        let (listing, kept) = tokio::join!(list::list(&self.bucket, &self.options), self.kept());
+        let listing = listing?;
         let mut catalog = Catalog { failed: listing.failed, ..Catalog::default() };
         catalog.warnings.extend(listing.warnings.into_iter().map(|text| (None, text)));
         let failed: HashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
         let mut folders = listing.folders;
         folders.retain(|id, _| !failed.contains(id));
 
-        let mut metas = self.metas(&folders).await;
+        let mut metas = self.metas(&folders, kept).await;
         let mut marks = self.marks(&folders, &mut catalog).await;
         for (id, objects) in folders {
             let objects: Arc<[Object]> = objects.into();
@@ -104,87 +104,88 @@ impl Syncer {
         Ok(catalog)
     }
 
+    /// What is kept on the local disk, at the first look.
+    async fn kept(&self) -> Vec<Kept> {
+        match &self.cache {
+            Some(cache) if !self.warm => {
+                let cache = cache.clone();
+                tokio::task::spawn_blocking(move || cache.read()).await.unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Brings `known` up to date; returns what is no whole meta.
-    async fn metas(&mut self, folders: &Folders) -> HashMap<BlockId, Fetched> {
-        let mut wanted: Vec<(BlockId, Version)> = folders
+    async fn metas(&mut self, folders: &Folders, kept: Vec<Kept>) -> HashMap<BlockId, Fetched> {
+        let listed: HashMap<BlockId, Version> = folders
             .iter()
             .filter_map(|(&id, objects)| object(objects, id, META_FILE).map(|meta| (id, (meta.modified, meta.len_bytes))))
             .collect();
-        let listed: HashMap<BlockId, Version> = wanted.iter().copied().collect();
+        let before = self.known.len() + kept.len();
         self.known.retain(|id, (version, _)| listed.get(id) == Some(version));
-        wanted.retain(|(id, _)| !self.known.contains_key(id));
+        for (id, version, meta) in kept {
+            if listed.get(&id) == Some(&version) {
+                self.learn(id, version, meta);
+            }
+        }
+        let mut changed = self.known.len() != before;
+        let mut missing: Vec<(BlockId, Version)> = listed.into_iter().filter(|(id, _)| !self.known.contains_key(id)).collect();
+        missing.sort_unstable();
+        changed |= !missing.is_empty();
+        if !self.warm {
+            missing = self.kept_by_thanos(missing).await;
+        }
+        self.warm = true;
 
-        let mut others = HashMap::new();
-        let missing = self.kept_metas(wanted).await;
         let bucket = &self.bucket;
         let each = missing.into_iter().map(|(id, version)| async move { (id, version, fetch_meta(bucket, id).await) });
-        let mut fetched = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
-        let mut new = Vec::new();
-        while let Some((id, version, result)) = fetched.next().await {
+        let fetched: Vec<_> = stream::iter(each).buffer_unordered(self.options.concurrency.max(1)).collect().await;
+        let mut others = HashMap::new();
+        for (id, version, result) in fetched {
             match result {
-                Fetched::Whole(meta) => new.push((id, version, *meta)),
+                Fetched::Whole(meta) => self.learn(id, version, Arc::new(*meta)),
                 other => _ = others.insert(id, other),
             }
         }
-        drop(fetched);
-        self.keep_metas(&mut new, &listed, others.values().any(|f| matches!(f, Fetched::Failed(_)))).await;
-        for (id, version, meta) in new {
-            self.learn(id, version, meta);
+        self.labels.retain(|labels| Arc::strong_count(labels) > 1);
+        if changed {
+            self.keep().await;
         }
-        let used = |labels: &Arc<LabelSet>| Arc::strong_count(labels) > 1;
-        self.labels.retain(used);
         others
     }
 
-    fn learn(&mut self, id: BlockId, version: Version, mut meta: Meta) {
-        if let Some(own) = meta.thanos.labels.shared() {
-            let shared = self.labels.get(own).unwrap_or(own).clone();
-            self.labels.insert(shared.clone());
-            meta.thanos.labels = shared.into();
-        }
-        self.known.insert(id, (version, Arc::new(meta)));
-    }
-
-    /// Learns what is kept on the local disk; returns what is not.
-    async fn kept_metas(&mut self, wanted: Vec<(BlockId, Version)>) -> Vec<(BlockId, Version)> {
-        let Some(cache) = self.cache.clone() else { return wanted };
-        let mut missing = Vec::new();
-        for batch in wanted.chunks(CACHE_BATCH).map(<[_]>::to_vec) {
-            let cache = cache.clone();
-            let for_failure = batch.clone();
-            let read = move || -> Vec<_> { batch.into_iter().map(|(id, at)| (id, at, cache.read(id, at.0))).collect() };
-            match tokio::task::spawn_blocking(read).await {
-                Ok(kept) => {
-                    for (id, version, meta) in kept {
-                        match meta {
-                            Some(meta) => self.learn(id, version, meta),
-                            None => missing.push((id, version)),
-                        }
-                    }
-                }
-                Err(_) => missing.extend(for_failure),
+    fn learn(&mut self, id: BlockId, version: Version, mut meta: Arc<Meta>) {
+        if let Some(own) = meta.thanos.labels.shared().cloned() {
+            match self.labels.get(&own) {
+                Some(shared) => Arc::make_mut(&mut meta).thanos.labels = shared.clone().into(),
+                None => _ = self.labels.insert(own),
             }
         }
-        missing
+        self.known.insert(id, (version, meta));
     }
 
-    /// Keeps what is new, and drops what is no longer listed unless the view is incomplete.
-    async fn keep_metas(&self, new: &mut Vec<(BlockId, Version, Meta)>, listed: &HashMap<BlockId, Version>, incomplete: bool) {
-        let Some(cache) = self.cache.clone() else { return };
-        let metas = std::mem::take(new);
-        let blocks: HashSet<BlockId> = listed.keys().copied().collect();
-        let write = move || {
-            for (id, _, meta) in &metas {
-                cache.write(*id, meta);
-            }
-            if !incomplete {
-                cache.retain(&blocks);
-            }
-            metas
+    /// Learns what Thanos kept on the local disk; returns what it did not.
+    async fn kept_by_thanos(&mut self, missing: Vec<(BlockId, Version)>) -> Vec<(BlockId, Version)> {
+        let Some(cache) = self.cache.clone().filter(|_| !missing.is_empty()) else { return missing };
+        let wanted = missing.clone();
+        let read = move || -> Vec<_> {
+            let there = cache.of_thanos();
+            let read = |(id, version): (BlockId, Version)| Some((id, version, cache.read_of_thanos(id, version.0)?));
+            wanted.into_iter().filter(|(id, _)| there.contains(id)).filter_map(read).collect()
         };
-        if let Ok(metas) = tokio::task::spawn_blocking(write).await {
-            *new = metas;
+        for (id, version, meta) in tokio::task::spawn_blocking(read).await.unwrap_or_default() {
+            self.learn(id, version, Arc::new(meta));
         }
+        missing.into_iter().filter(|(id, _)| !self.known.contains_key(id)).collect()
+    }
+
+    /// Keeps all that is known on the local disk; waits, so that whoever comes after us finds it.
+    async fn keep(&self) {
+        let Some(cache) = self.cache.clone() else { return };
+        let mut metas: Vec<Kept> = self.known.iter().map(|(&id, (version, meta))| (id, *version, meta.clone())).collect();
+        metas.sort_unstable_by_key(|kept| kept.0);
+        // what is not kept is fetched again
+        let _ = tokio::task::spawn_blocking(move || cache.write(&metas)).await;
     }
 
     /// The marks that are listed.
@@ -210,9 +211,9 @@ impl Syncer {
             };
             let marks = all.entry(id).or_default();
             let read = match file {
-                DELETION_MARK_FILE => DeletionMark::decode(&bytes).map(|mark| marks.deletion = Some(mark)),
-                NO_COMPACT_MARK_FILE => NoCompactMark::decode(&bytes).map(|mark| marks.no_compact = Some(mark)),
-                _ => NoDownsampleMark::decode(&bytes).map(|mark| marks.no_downsample = Some(mark)),
+                DELETION_MARK_FILE => DeletionMark::decode(&bytes).map(|mark| marks.deletion = Some(mark.into())),
+                NO_COMPACT_MARK_FILE => NoCompactMark::decode(&bytes).map(|mark| marks.no_compact = Some(mark.into())),
+                _ => NoDownsampleMark::decode(&bytes).map(|mark| marks.no_downsample = Some(mark.into())),
             };
             match read {
                 Ok(()) => {}

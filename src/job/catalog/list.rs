@@ -23,18 +23,16 @@ pub(super) struct Listing {
 
 /// Lists all objects of all blocks.
 ///
-/// `concurrent` looks at the root first: where nothing but blocks lies there, one listing of everything takes
+/// On the local disk a walk is a walk. Elsewhere `concurrent` looks at the root first: where nothing but blocks lies there, one listing of everything takes
 /// fewest requests; else foreign folders may be huge (`debug/metas` of old versions) and only blocks are listed.
 pub(super) async fn list(bucket: &Bucket, options: &SyncOptions) -> Result<Listing> {
     let mut listing = Listing::default();
-    let mut seen = Vec::new();
-    if options.discovery == Discovery::Concurrent {
+    if options.discovery == Discovery::Concurrent && !bucket.is_local() {
         let root = bucket.list_folder("").await?;
         let ids: Vec<BlockId> = root.folders.iter().filter_map(|name| block_id(name)).collect();
         if ids.len() < root.folders.len() {
             let each = ids.into_iter().map(|id| async move {
                 let mut one = Listing::default();
-                // a block may be gone since the root was listed; an empty folder is still a folder
                 one.read(bucket, &id.to_string(), Some(id)).await.map(|()| (id, one))
             });
             let mut found = stream::iter(each).buffer_unordered(options.concurrency.max(1));
@@ -46,13 +44,8 @@ pub(super) async fn list(bucket: &Bucket, options: &SyncOptions) -> Result<Listi
             listing.failed.sort_by_key(|f| f.0);
             return Ok(listing);
         }
-        seen = ids;
     }
     listing.read(bucket, "", None).await?;
-    // a folder without any object is a partial block where a store has such folders
-    for id in seen {
-        listing.folders.entry(id).or_default();
-    }
     Ok(listing)
 }
 

@@ -67,11 +67,11 @@ pub struct CatalogBlock {
     /// Its objects, by key.
     pub objects: Arc<[Object]>,
     /// It is to be deleted.
-    pub deletion: Option<DeletionMark>,
+    pub deletion: Option<Box<DeletionMark>>,
     /// It is not to be compacted.
-    pub no_compact: Option<NoCompactMark>,
+    pub no_compact: Option<Box<NoCompactMark>>,
     /// It is not to be downsampled.
-    pub no_downsample: Option<NoDownsampleMark>,
+    pub no_downsample: Option<Box<NoDownsampleMark>>,
 }
 
 /// A folder of a block without a readable `meta.json`: an upload under way, one that was given up, or a
@@ -85,7 +85,7 @@ pub struct Partial {
     /// Its objects, by key.
     pub objects: Arc<[Object]>,
     /// It is to be deleted.
-    pub deletion: Option<DeletionMark>,
+    pub deletion: Option<Box<DeletionMark>>,
 }
 
 /// Why a folder is no whole block.

@@ -143,46 +143,62 @@ async fn half_a_mark_is_no_mark_and_a_warning() {
     assert_eq!(catalog.warnings[0].0, Some(id(1)));
 }
 
-#[tokio::test]
-async fn metas_are_kept_as_thanos_keeps_them() {
+/// A bucket with three blocks, and a data folder.
+async fn three() -> (Bucket, tempfile::TempDir, SyncOptions) {
     let folder = tempfile::tempdir().unwrap();
     let bucket = Bucket::memory();
     for n in 1..=3 {
         put_meta(&bucket, &meta(n)).await;
     }
     let options = SyncOptions { data_dir: Some(folder.path().to_owned()), ..SyncOptions::default() };
-    let kept = |n: i64| folder.path().join("meta-syncer").join(id(n).to_string()).join("meta.json");
-    Syncer::new(bucket.clone(), options.clone()).sync().await.unwrap();
-    assert_eq!(std::fs::read(kept(1)).unwrap(), meta(1).encode());
+    (bucket, folder, options)
+}
 
-    // one is missing, one is damaged: both are fetched; one is fine: it is not
-    std::fs::remove_file(kept(2)).unwrap();
-    std::fs::write(kept(3), "{").unwrap();
-    let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(32_503_680_000);
-    let keep = std::fs::File::options().write(true).open(kept(1)).unwrap();
-    keep.set_modified(later).unwrap();
-    let gets = |bucket: &Bucket| bucket.requests().get.calls;
-    let before = gets(&bucket);
+/// Syncs anew; how many metas were fetched.
+async fn fetched(bucket: &Bucket, options: &SyncOptions) -> (Vec<i64>, u64) {
+    let before = bucket.requests().get.calls;
     let catalog = Syncer::new(bucket.clone(), options.clone()).sync().await.unwrap();
-    assert_eq!(ids(&catalog), [1, 2, 3]);
-    assert_eq!(gets(&bucket) - before, 2);
-    assert_eq!(std::fs::read(kept(3)).unwrap(), meta(3).encode());
-
-    bucket.delete(&meta_key(id(1))).await.unwrap();
-    Syncer::new(bucket, options).sync().await.unwrap();
-    assert!(!kept(1).parent().unwrap().exists(), "what is gone from the bucket is dropped");
+    (ids(&catalog), bucket.requests().get.calls - before)
 }
 
 #[tokio::test]
-async fn a_kept_meta_that_is_older_than_the_bucket_is_not_used() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = SyncOptions { data_dir: Some(folder.path().to_owned()), ..SyncOptions::default() };
-    let bucket = Bucket::memory();
-    put_meta(&bucket, &Meta { max_time: 99, ..meta(1) }).await;
-    let kept = folder.path().join("meta-syncer").join(id(1).to_string()).join("meta.json");
-    std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
-    std::fs::write(&kept, meta(1).encode()).unwrap();
-    let file = std::fs::File::options().write(true).open(&kept).unwrap();
-    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
-    assert_eq!(Syncer::new(bucket, options).sync().await.unwrap().blocks[0].meta.max_time, 99);
+async fn metas_are_kept_between_runs() {
+    let (bucket, folder, options) = three().await;
+    let file = folder.path().join("meta-syncer/metas");
+    assert_eq!(fetched(&bucket, &options).await, (vec![1, 2, 3], 3));
+    assert_eq!(fetched(&bucket, &options).await, (vec![1, 2, 3], 0));
+
+    // what is damaged and what is behind it is fetched again
+    let bytes = std::fs::read(&file).unwrap();
+    for cut in [0, 5, 30, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&file, &bytes[..cut]).unwrap();
+        let (found, count) = fetched(&bucket, &options).await;
+        assert_eq!(found, [1, 2, 3]);
+        assert!(count > 0, "cut at {cut}");
+        assert_eq!(std::fs::read(&file).unwrap(), bytes, "cut at {cut}");
+    }
+
+    // a replaced meta is fetched, one that is gone is dropped
+    put_meta(&bucket, &Meta { max_time: 123_456, ..meta(2) }).await;
+    assert_eq!(fetched(&bucket, &options).await.1, 1);
+    bucket.delete(&meta_key(id(1))).await.unwrap();
+    assert_eq!(fetched(&bucket, &options).await, (vec![2, 3], 0));
+    assert!(!String::from_utf8(std::fs::read(&file).unwrap()).unwrap().contains(&id(1).to_string()));
+}
+
+#[tokio::test]
+async fn what_thanos_kept_is_used_while_it_is_newer_than_the_bucket() {
+    let (bucket, folder, options) = three().await;
+    let keep = |n: i64, bytes: &[u8], seconds: u64| {
+        let path = folder.path().join("meta-syncer").join(id(n).to_string()).join("meta.json");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+    };
+    const YEAR_3000: u64 = 32_503_680_000;
+    keep(1, &meta(1).encode(), YEAR_3000);
+    keep(2, &meta(2).encode(), 1);
+    keep(3, b"{", YEAR_3000);
+    assert_eq!(fetched(&bucket, &options).await, (vec![1, 2, 3], 2));
 }

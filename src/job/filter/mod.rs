@@ -77,9 +77,9 @@ pub struct Selection {
     pub labels_removed: usize,
 }
 
-/// Applies all filters of a compactor.
-pub fn select(catalog: &Catalog, options: &PassOptions, now: Millis) -> Selection {
-    let mut blocks = catalog.blocks.clone();
+/// Applies all filters of a compactor to the blocks of a catalog, and takes them out of it.
+pub fn select(catalog: &mut Catalog, options: &PassOptions, now: Millis) -> Selection {
+    let mut blocks = std::mem::take(&mut catalog.blocks);
     let mut states = BTreeMap::new();
     let corrupt = catalog.partial.iter().filter(|p| matches!(p.why, PartialReason::Corrupt(_))).count();
     states.insert(State::CorruptedMeta, corrupt);

@@ -155,16 +155,16 @@ fn labels_separate_duplicates() {
 #[test]
 fn a_block_to_be_deleted_makes_no_duplicates() {
     let mut compacted = block(10, |m| m.compaction.sources = vec![id(1), id(2)]);
-    compacted.deletion = Some(DeletionMark::new(id(10), 0, "rolled back"));
+    compacted.deletion = Some(DeletionMark::new(id(10), 0, "rolled back").into());
     let mut source = block(1, |m| m.compaction.sources = vec![id(1)]);
-    source.no_compact = Some(NoCompactMark::new(id(1), 0, "manual", ""));
+    source.no_compact = Some(NoCompactMark::new(id(1), 0, "manual", "").into());
     let blocks = vec![source, block(2, |m| m.compaction.sources = vec![id(2)]), compacted];
-    let catalog = Catalog {
+    let mut catalog = Catalog {
         blocks,
         partial: vec![Partial { id: id(20), why: PartialReason::NoMeta, objects: Arc::new([]), deletion: None }],
         ..Catalog::default()
     };
-    let selection = select(&catalog, &PassOptions::default(), 1_000 * HOUR);
+    let selection = select(&mut catalog, &PassOptions::default(), 1_000 * HOUR);
     assert_eq!(numbers(&selection.blocks), [1, 2]);
     assert_eq!(numbers(&selection.marked), [10]);
     assert!(selection.duplicates.is_empty());

@@ -125,8 +125,14 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     let deletions = clean::given_up(&seen.catalog, env.clock.now());
     let cleaned = clean::run(env, &seen.catalog, &deletions).await;
     pass.cleaned(cleaned);
-    let cleaned = clean::unfinished_uploads(env).await;
-    pass.cleaned(cleaned);
+    // they go by days, and to look for them is a request or a walk: once an hour will do
+    if clean::is_time_for_unfinished(&env.scratch, env.clock.now()) {
+        let cleaned = clean::unfinished_uploads(env).await;
+        if cleaned.errors.is_empty() {
+            clean::note_unfinished(&env.scratch, env.clock.now());
+        }
+        pass.cleaned(cleaned);
+    }
     Ok(pass.result)
 }
 
@@ -136,10 +142,10 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
 /// As [`run`].
 pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
     options.check()?;
-    let catalog = syncer(env, options, None).sync().await?;
+    let mut catalog = syncer(env, options, None).sync().await?;
     catalog.check_complete()?;
     let now = env.clock.now();
-    let mut selection = select(&catalog, options, now);
+    let mut selection = select(&mut catalog, options, now);
     let mut plan = Plan { garbage: garbage::plan(&selection), ..Plan::default() };
     plan.deletions = clean::due(&selection, &catalog, options.delete_delay, now);
     plan.deletions.extend(clean::given_up(&catalog, now));
@@ -173,12 +179,12 @@ struct Pass<'a, C> {
 impl<C: Compactor> Pass<'_, C> {
     async fn look(&mut self) -> Result<Seen> {
         self.check_cancelled()?;
-        let catalog = self.syncer.sync().await?;
+        let mut catalog = self.syncer.sync().await?;
         for (block, text) in &catalog.warnings {
             self.env.report.event(Event::Note { level: Level::Warn, block: *block, text });
         }
         catalog.check_complete()?;
-        let selection = select(&catalog, self.options, self.env.clock.now());
+        let selection = select(&mut catalog, self.options, self.env.clock.now());
         self.result.states = selection.states.clone();
         self.result.rounds += 1;
         Ok(Seen { catalog, selection })

@@ -276,7 +276,7 @@ async fn replicas_are_merged_without_their_label() {
     assert!(result.is_clean());
     // each pair first, since overlaps come first; then what they became
     let tasks = engine.tasks.lock().unwrap();
-    assert_eq!(tasks[0].inputs.iter().map(|i| i.id).collect::<Vec<_>>(), [id(1), id(101)]);
+    assert_eq!(tasks[0].inputs.iter().map(|i| i.id).collect::<Vec<_>>(), [id(101), id(1)], "the youngest first");
     assert!(tasks.iter().all(|t| t.labels == LabelSet::from_iter([("cluster", "a")])));
     assert_eq!(tasks[0].extensions.as_ref().unwrap().get(), r#"{"k":"x"}"#);
     assert_eq!(tasks.len(), 6);

@@ -250,7 +250,7 @@ mod groups {
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.to_string().contains("blocks of one group overlap: 00000000010000000000000000 [0, 7200000), 00000000020000000000000000 [3600000, 14400000)"), "{error}");
         // a mark does not take the overlap away
-        group.blocks[0].no_compact = Some(NoCompactMark::new(group.blocks[0].id, 0, "manual", ""));
+        group.blocks[0].no_compact = Some(NoCompactMark::new(group.blocks[0].id, 0, "manual", "").into());
         assert!(plan_group(&group, &options).step.is_err());
         group.blocks[0].no_compact = None;
         let vertical = PassOptions { vertical: true, ..options };
