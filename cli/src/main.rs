@@ -1,6 +1,7 @@
 //! The `blockyard` command: flags to library values, values to exit codes.
 
 mod compact;
+mod demo;
 mod exit;
 mod flags;
 mod log;
@@ -46,6 +47,8 @@ enum Command {
     /// Compact the blocks of a bucket
     #[command(after_help = EXIT_CODES)]
     Compact(Box<compact::Flags>),
+    /// Make a bucket of real blocks in a new folder, compact it, verify it, show it
+    Demo(demo::Flags),
     /// Tools for people who look after a bucket
     #[command(subcommand)]
     Tools(tools::Tools),
@@ -98,8 +101,17 @@ fn start(cli: Cli, progress: Progress) -> Result<Exit> {
 async fn run(command: Command, world: &World) -> Result<Exit> {
     match command {
         Command::Compact(flags) => compact::run(*flags, world).await,
+        Command::Demo(flags) => demo::run(flags, world).await,
         Command::Tools(tools) => tools::run(tools, world).await,
     }
+}
+
+/// Runs a command by its arguments in this process, with the log lines and the pool that are there already.
+pub(crate) async fn run_arguments(arguments: &[&str], world: &World) -> Result<Exit> {
+    let invalid = |e: clap::Error| Error::new(Kind::Invalid, e.to_string());
+    let command = flags::with_negations(Cli::command());
+    let matches = command.try_get_matches_from(std::iter::once(&"blockyard").chain(arguments)).map_err(invalid)?;
+    run(Cli::from_arg_matches(&matches).map_err(invalid)?.command, world).await
 }
 
 /// Cancels on the first SIGINT or SIGTERM and keeps its number; ends the process on the second.

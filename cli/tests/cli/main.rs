@@ -1,6 +1,7 @@
 //! The program as its users meet it: arguments in, exit code, standard output and standard error out.
 
 mod compact;
+mod demo;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -65,6 +66,10 @@ fn helps() {
     }
     let ran = blockyard(dir.path(), &["compact", "-h"]);
     assert!(ran.out.contains("--objstore.config-file") && !ran.out.contains("--debug."), "{}", ran.out);
+    let ran = blockyard(dir.path(), &["tools", "bucket", "--help"]);
+    for command in ["ls", "inspect", "verify"] {
+        assert!(ran.out.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {}", ran.out);
+    }
 }
 
 #[test]
