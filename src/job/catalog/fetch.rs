@@ -119,7 +119,7 @@ impl Syncer {
     async fn metas(&mut self, folders: &Folders, kept: Vec<Kept>) -> HashMap<BlockId, Fetched> {
         let listed: HashMap<BlockId, Version> = folders
             .iter()
-            .filter_map(|(&id, objects)| object(objects, id, META_FILE).map(|meta| (id, (meta.modified, meta.len_bytes))))
+            .filter_map(|(&id, objects)| object(objects, META_FILE).map(|meta| (id, (meta.modified, meta.len_bytes))))
             .collect();
         let before = self.known.len() + kept.len();
         self.known.retain(|id, (version, _)| listed.get(id) == Some(version));
@@ -192,7 +192,7 @@ impl Syncer {
     async fn marks(&self, folders: &Folders, catalog: &mut Catalog) -> HashMap<BlockId, Marks> {
         let wanted = folders.iter().flat_map(|(&id, objects)| {
             let files = [DELETION_MARK_FILE, NO_COMPACT_MARK_FILE, NO_DOWNSAMPLE_MARK_FILE];
-            files.into_iter().filter(move |file| object(objects, id, file).is_some()).map(move |file| (id, file))
+            files.into_iter().filter(move |file| object(objects, file).is_some()).map(move |file| (id, file))
         });
         let bucket = &self.bucket;
         let each =

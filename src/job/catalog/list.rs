@@ -19,6 +19,8 @@ pub(super) struct Listing {
     pub(super) failed: Vec<(BlockId, Error)>,
     /// Keys outside of blocks that could not be listed.
     pub(super) warnings: Vec<String>,
+    /// The folder of the object before, which is mostly that of the next one too.
+    last: Option<(String, BlockId)>,
 }
 
 /// Lists all objects of all blocks.
@@ -74,7 +76,15 @@ impl Listing {
     }
 
     fn add(&mut self, mut object: Object) {
-        let Some(id) = object.key.split_once('/').and_then(|(folder, _)| block_id(folder)) else { return };
+        let Some((folder, _)) = object.key.split_once('/') else { return };
+        let id = match &self.last {
+            Some((last, id)) if last == folder => *id,
+            _ => {
+                let Some(id) = block_id(folder) else { return };
+                self.last = Some((folder.to_owned(), id));
+                id
+            }
+        };
         // nobody compares tags here, and they are a third of the memory
         object.etag = None;
         object.key.shrink_to_fit();

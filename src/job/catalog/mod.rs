@@ -25,6 +25,9 @@ use crate::model::{BlockId, LabelSet, Millis};
 
 pub use fetch::Syncer;
 
+/// Length in bytes of the name of a block's folder.
+const ID_LEN: usize = 26;
+
 /// How a bucket is looked at.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
@@ -140,7 +143,7 @@ impl CatalogBlock {
 
     /// Size in bytes of its index: what the meta says, else what the bucket lists; 0 if there is none.
     pub fn index_bytes(&self) -> u64 {
-        let listed = || object(&self.objects, self.id, "index").map_or(0, |o| o.len_bytes);
+        let listed = || object(&self.objects, "index").map_or(0, |o| o.len_bytes);
         self.meta.file_bytes("index").unwrap_or_else(listed)
     }
 
@@ -166,10 +169,10 @@ fn bytes(objects: &[Object]) -> u64 {
     objects.iter().map(|o| o.len_bytes).fold(0, u64::saturating_add)
 }
 
-/// The object `name` of block `id`, if it is listed.
-fn object<'a>(objects: &'a [Object], id: BlockId, name: &str) -> Option<&'a Object> {
-    let key = format!("{id}/{name}");
-    objects.iter().find(|o| o.key == key)
+/// The object `name` of a block, if it is listed among its objects.
+fn object<'a>(objects: &'a [Object], name: &str) -> Option<&'a Object> {
+    let is_it = |o: &&Object| o.key.len() == ID_LEN + 1 + name.len() && o.key.ends_with(name) && o.key.as_bytes()[ID_LEN] == b'/';
+    objects.iter().find(is_it)
 }
 
 /// The key of a block's `meta.json`.

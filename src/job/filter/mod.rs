@@ -155,21 +155,25 @@ pub fn take_duplicates(blocks: &mut Vec<CatalogBlock>) -> Vec<(CatalogBlock, Blo
     order.sort_by_key(|&at| (std::cmp::Reverse(blocks[at].meta.sources().len()), blocks[at].id));
     let mut covered: HashMap<usize, BlockId> = HashMap::new();
     // blocks that stay, by each of their sources
-    let mut by_source: HashMap<(&LabelSet, Millis, BlockId), Vec<usize>> = HashMap::new();
+    let mut by_source: HashMap<BlockId, Vec<usize>> = HashMap::with_capacity(blocks.len());
     for at in order {
         let block = &blocks[at];
-        let key = |source: BlockId| (&*block.labels, block.meta.resolution(), source);
         let sources = block.meta.sources();
         let Some(&any) = sources.first() else { continue };
         let has_all = |&&other: &&usize| {
-            let others = blocks[other].meta.sources();
+            let other = &blocks[other];
+            let others = other.meta.sources();
+            let same_labels = Arc::ptr_eq(&other.labels, &block.labels) || other.labels == block.labels;
+            if other.meta.resolution() != block.meta.resolution() || !same_labels {
+                return false;
+            }
             // sources are written in order, but nobody says they must be
             let has = |s| if others.is_sorted() { others.binary_search(s).is_ok() } else { others.contains(s) };
             sources.iter().all(has)
         };
-        match by_source.get(&key(any)).and_then(|candidates| candidates.iter().find(has_all)) {
+        match by_source.get(&any).and_then(|candidates| candidates.iter().find(has_all)) {
             Some(&by) => _ = covered.insert(at, blocks[by].id),
-            None => sources.iter().for_each(|&source| by_source.entry(key(source)).or_default().push(at)),
+            None => sources.iter().for_each(|&source| by_source.entry(source).or_default().push(at)),
         }
     }
     let mut kept = Vec::with_capacity(blocks.len() - covered.len());
