@@ -2,6 +2,7 @@
 
 pub(crate) mod case;
 pub(crate) mod merge;
+mod pass;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
