@@ -62,7 +62,12 @@ fn main() -> ExitCode {
     };
     let for_people = std::io::stderr().is_terminal() && cli.global.log_format == log::Format::Logfmt;
     let bars = for_people.then(MultiProgress::new);
-    log::start(cli.global.log_level, cli.global.log_format, cli.global.debug_name.clone(), bars.clone());
+    // a stranger wants results, not log lines
+    let level = match (&cli.command, cli.global.log_level) {
+        (Command::Demo(_), log::Filter::Info) => log::Filter::Warn,
+        (_, level) => level,
+    };
+    log::start(level, cli.global.log_format, cli.global.debug_name.clone(), bars.clone());
     let exit = start(cli, Progress::new(bars)).unwrap_or_else(|error| {
         if for_people {
             eprintln!("error: {error}");

@@ -42,8 +42,8 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
             None => println!("{} blocks held no samples and became none", done.inputs.len()),
         }
     }
-    println!("{}", summary(&result));
     log(&result);
+    println!("{}", summary(&result));
     Ok(if result.is_clean() { Exit::Done } else { Exit::Failed })
 }
 

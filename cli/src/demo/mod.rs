@@ -72,10 +72,13 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
             &["compact", &config, &data, "--consistency-delay=0s", "--downsampling.disable"],
         ),
         (
-            "Every byte that is there now is checked, every sample decoded:",
+            "Every block that is not marked is checked to the last byte, and every sample decoded:",
             &["tools", "bucket", "verify", &config, "--issues=all"],
         ),
-        ("The bucket afterwards, with one new block of level 2 for each server:", &inspect),
+        (
+            "The bucket afterwards. Each server has one new block of level 2; its sources are listed until they are deleted:",
+            &inspect,
+        ),
     ];
     for (about, arguments) in steps {
         println!("\n{about}\n\n  $ blockyard {}\n", arguments.join(" "));
@@ -88,7 +91,7 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
 
     println!(
         "\nDone. The bucket is in {dir}; delete that folder when you have seen enough.\nTry next:\n\n\
-         \x20 $ blockyard compact --dry-run {config} --consistency-delay=0s\n\
+         \x20 $ blockyard compact --dry-run {config} --consistency-delay=0s --downsampling.disable\n\
          \x20 $ blockyard tools bucket ls -o wide {config}\n\
          \x20 $ blockyard tools bucket inspect --help\n\n\
          For your own bucket put your bucket.yml in the place of this one. In a checkout that was not installed,\n\
