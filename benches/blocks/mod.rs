@@ -17,7 +17,7 @@ const BEGIN: Millis = 1460 * 14 * 24 * 3_600_000;
 /// Samples of a chunk as Prometheus cuts them.
 const SAMPLES_PER_CHUNK: u64 = 120;
 /// Series of one pod.
-const METRICS: u32 = 100;
+const METRICS: u32 = 20;
 /// Of ten pods, one is replaced from block to block.
 const POD_LIFE: u32 = 10;
 const NAMESPACES: u32 = 20;
