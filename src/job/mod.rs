@@ -7,6 +7,7 @@ mod compute;
 pub mod filter;
 pub mod garbage;
 pub mod group;
+pub mod inspect;
 pub mod pass;
 pub mod plan;
 pub mod relabel;

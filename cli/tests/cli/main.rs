@@ -2,6 +2,7 @@
 
 mod compact;
 mod demo;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

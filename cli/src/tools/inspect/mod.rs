@@ -1,5 +1,6 @@
 //! `tools bucket inspect`: a table of all blocks, or with `--id` what is inside of one.
 
+mod inside;
 mod json;
 mod rows;
 
@@ -10,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::text;
 use crate::exit::Exit;
-use crate::flags::{Objstore, go_duration, prom_duration};
+use crate::flags::{Objstore, count, go_duration, prom_duration};
 use crate::world::World;
 use rows::{Column, Look};
 
@@ -38,6 +39,21 @@ pub(crate) struct Flags {
     /// Time after which the compactor deletes marked blocks, for the time that is left in the column of marks
     #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = prom_duration)]
     delete_delay: Millis,
+    /// Look inside one block, by ranged reads: sections, cardinality, chunks
+    #[arg(long, value_name = "ULID")]
+    id: Option<String>,
+    /// With --id: every byte of a part with its meaning: index, chunks/000001, meta.json, tombstones, …
+    #[arg(long, value_name = "PART", requires = "id")]
+    describe: Option<String>,
+    /// With --describe: only these bytes; of a segment they begin where a chunk begins, which is then taken apart
+    #[arg(long, value_name = "A..B", value_parser = inside::byte_range, requires = "describe")]
+    bytes: Option<std::ops::Range<u64>>,
+    /// With --id: how many of each kind are listed
+    #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
+    top: usize,
+    /// With --id: look into all chunks for encodings and samples, not only into some
+    #[arg(long, requires = "id")]
+    all_chunks: bool,
 }
 
 /// How results are printed.
@@ -60,6 +76,19 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
     let sort_by = flags.sort_by.iter().map(|name| place(&header, name)).collect::<Result<Vec<_>>>()?;
     let bucket = objstore.open().await?;
     let catalog = super::look(&bucket, flags.timeout, world).await?;
+    if let Some(id) = &flags.id {
+        let invalid = |e| Error::new(Kind::Invalid, format!("--id={id}: {e}"));
+        let show = inside::Show {
+            id: id.parse().map_err(invalid)?,
+            part: flags.describe.as_deref(),
+            bytes: flags.bytes.clone(),
+            top: flags.top,
+            all_chunks: flags.all_chunks,
+            output: flags.output,
+        };
+        inside::show(&show, &catalog, bucket, world).await?;
+        return Ok(Exit::Done);
+    }
     let look = Look { now: world.clock.now(), delete_delay: flags.delete_delay, zone: TimeZone::system() };
     let matches = |block: &&blockyard::job::catalog::CatalogBlock| {
         selector.iter().all(|(name, value)| block.meta.labels().get(name) == Some(value))
