@@ -5,6 +5,7 @@ mod demo;
 mod exit;
 mod flags;
 mod log;
+mod memory;
 mod progress;
 mod tools;
 mod world;
@@ -55,6 +56,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    memory::few_heaps(std::thread::available_parallelism().map_or(1, usize::from));
     let command = flags::with_negations(Cli::command());
     let cli = match Cli::from_arg_matches(&command.get_matches()) {
         Ok(cli) => cli,

@@ -22,6 +22,8 @@ use crate::format::tombstones::Tombstones;
 use crate::job::{Env, Event, Level};
 use crate::model::TimeRange;
 
+/// All inputs together hold about so many of the bucket's preferred reads.
+const READ_AHEAD_PARTS: u64 = 24;
 /// The largest tombstones file that is read.
 const MAX_TOMBSTONES_BYTES: u64 = 256 << 20;
 
@@ -48,7 +50,7 @@ struct Shape {
 
 async fn write(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let pool = Pool::new(env.pool.clone());
-    let read_ahead = ReadAhead { part_bytes: env.bucket.read_bytes() as u64, ahead: 1 };
+    let read_ahead = read_ahead(env.bucket.read_bytes() as u64, task.inputs.len() as u64);
     let mut shapes = Vec::with_capacity(task.inputs.len());
     for input in &task.inputs {
         shapes.push(open(&env.bucket, input).await?);
@@ -120,6 +122,14 @@ async fn write(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let moved = written.iter().map(|w| w.len_bytes).sum();
     env.report.event(Event::Moved { job: task.job, read: 0, written: moved });
     Ok(CompactOutcome::Written { meta: Box::new(meta), new_encodings: chunk_sink.counts.new_encodings })
+}
+
+/// Read-ahead is a share divided by the inputs, each of which reads its index and its chunks: many
+/// inputs read smaller parts, so that memory does not grow with their number.
+fn read_ahead(read_bytes: u64, inputs: u64) -> ReadAhead {
+    let share = READ_AHEAD_PARTS * read_bytes / (2 * inputs.max(1));
+    // one part is consumed, one waits, one is on its way
+    ReadAhead { part_bytes: (share / 3).clamp(read_bytes / 4, read_bytes), ahead: 1 }
 }
 
 fn key(input: &CompactInput, name: &str) -> String {
