@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -36,6 +37,9 @@ use requests::Counters;
 pub use requests::{Requests, Tally};
 use upload::Sink;
 pub use upload::Upload;
+
+/// Objects that one thread reads in a row where the bucket is a local folder.
+const MANY_ON_A_THREAD: usize = 128;
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,6 +175,39 @@ impl Bucket {
         };
         self.inner.counters.get.note(&got, |bytes| bytes.len() as u64);
         got.map_err(|e| e.part(key))
+    }
+
+    /// Many small whole objects, `concurrency` at a time; `each` is told the number of the key and what
+    /// came of it, wherever it was read, and its answers come in the order of `keys`.
+    ///
+    /// # Errors
+    /// `Cancelled` when the program is shutting down; what happened to a key is for `each`.
+    pub async fn get_many<T: Send + 'static>(
+        &self,
+        keys: &[String],
+        limit_bytes: u64,
+        concurrency: usize,
+        each: impl Fn(usize, Result<Bytes>) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<T>> {
+        if let Store::Disk(disk) = &self.inner.store {
+            let threads = std::thread::available_parallelism().map_or(2, usize::from).min(concurrency.max(1));
+            let batches = keys.chunks(MANY_ON_A_THREAD).enumerate().map(|(batch, keys)| {
+                let (each, counters) = (each.clone(), Arc::clone(&self.inner.counters));
+                let named: Vec<String> = keys.to_vec();
+                let keys = keys.iter().map(|key| self.inner.keys.object(key)).collect();
+                disk.get_many(keys, limit_bytes, move |n, got| {
+                    counters.get.note(&got, |bytes| bytes.len() as u64);
+                    each(batch * MANY_ON_A_THREAD + n, got.map_err(|e| e.part(&*named[n])))
+                })
+            });
+            let batches: Vec<Vec<T>> = futures::stream::iter(batches).buffered(threads).try_collect().await?;
+            return Ok(batches.into_iter().flatten().collect());
+        }
+        let one = keys.iter().enumerate().map(|(n, key)| {
+            let each = each.clone();
+            async move { each(n, self.get(key, limit_bytes).await) }
+        });
+        Ok(futures::stream::iter(one).buffered(concurrency.max(1)).collect().await)
     }
 
     /// Exactly the bytes of `range`; an empty range asks nobody.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use blockyard::job::catalog::CatalogBlock;
+use blockyard::job::catalog::Depth;
 use blockyard::job::relabel::{keeps, parse_rules};
 use blockyard::model::Millis;
 use blockyard::{Error, Kind, Result};
@@ -97,7 +98,7 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
     let now = world.clock.now();
     let (min_time, max_time) = (flags.min_time.resolve(now), flags.max_time.resolve(now));
     let bucket = objstore.open().await?;
-    let catalog = super::look(&bucket, flags.timeout, world).await?;
+    let catalog = super::look(&bucket, flags.timeout, Depth::Everything, world).await?;
     let chosen = catalog.blocks.iter().filter(|b| {
         b.meta.max_time >= min_time
             && b.meta.min_time <= max_time

@@ -9,7 +9,7 @@ mod verify;
 
 use std::time::Duration;
 
-use blockyard::job::catalog::{Catalog, PartialReason, SyncOptions, Syncer};
+use blockyard::job::catalog::{Catalog, Depth, PartialReason, SyncOptions, Syncer};
 use blockyard::model::Millis;
 use blockyard::{Error, Kind, Result};
 use clap::{Args, Subcommand};
@@ -56,11 +56,11 @@ pub(crate) async fn run(tools: Tools, world: &World) -> Result<Exit> {
 }
 
 /// Looks at the bucket once, within `timeout` milliseconds; says which folders are no whole blocks.
-async fn look(bucket: &blockyard::bucket::Bucket, timeout: Millis, world: &World) -> Result<Catalog> {
+async fn look(bucket: &blockyard::bucket::Bucket, timeout: Millis, depth: Depth, world: &World) -> Result<Catalog> {
     if timeout < 60_000 {
         tracing::warn!("Timeout less than 1m could lead to frequent failures");
     }
-    let mut syncer = Syncer::new(bucket.clone(), SyncOptions::default());
+    let mut syncer = Syncer::new(bucket.clone(), SyncOptions { depth, ..SyncOptions::default() });
     let limit = Duration::from_millis(u64::try_from(timeout).unwrap_or(0));
     let catalog = tokio::select! {
         done = tokio::time::timeout(limit, syncer.sync()) => done.map_err(|_| {

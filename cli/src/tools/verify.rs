@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use blockyard::job::catalog::Depth;
 use blockyard::job::verify::{Check, Counted, Finding, GroupFinding, Heard, Options, Summary, Verdict, run as verify};
 use blockyard::model::{BlockId, Millis};
 use blockyard::{Error, Kind, Result};
@@ -118,7 +119,7 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
     for check in &options.checks {
         tracing::info!(verifiers, verifier = check.as_str(), "with-repair" = false, "started verifying issue");
     }
-    let catalog = super::look(&bucket, NO_TIMEOUT_MS, world).await?;
+    let catalog = super::look(&bucket, NO_TIMEOUT_MS, Depth::Everything, world).await?;
     for &id in &options.ids {
         if catalog.block(id).is_none() && !catalog.partial.iter().any(|p| p.id == id) {
             return Err(Error::new(Kind::NotFound, "there is no such block in the bucket").block(id));

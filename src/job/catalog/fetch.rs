@@ -137,9 +137,18 @@ impl Syncer {
         }
         self.warm = true;
 
-        let bucket = &self.bucket;
-        let each = missing.into_iter().map(|(id, version)| async move { (id, version, fetch_meta(bucket, id).await) });
-        let fetched: Vec<_> = stream::iter(each).buffer_unordered(self.options.concurrency.max(1)).collect().await;
+        let keys: Vec<String> = missing.iter().map(|(id, _)| meta_key(*id)).collect();
+        let read = {
+            let ids: Arc<[BlockId]> = missing.iter().map(|(id, _)| *id).collect();
+            move |n: usize, bytes| read_meta(ids[n], bytes)
+        };
+        let got = self.bucket.get_many(&keys, META_LIMIT_BYTES, self.options.concurrency, read).await;
+        let fetched = match got {
+            Ok(fetched) => fetched,
+            // shutting down: nothing may be decided, and each block says so
+            Err(_) => missing.iter().map(|_| Fetched::Failed(Error::new(Kind::Cancelled, "asked to stop"))).collect(),
+        };
+        let fetched = missing.into_iter().zip(fetched).map(|((id, version), result)| (id, version, result));
         let mut others = HashMap::new();
         for (id, version, result) in fetched {
             match result {
@@ -234,9 +243,8 @@ impl Syncer {
 
 type Folders = std::collections::BTreeMap<BlockId, Vec<Object>>;
 
-async fn fetch_meta(bucket: &Bucket, id: BlockId) -> Fetched {
-    let key = meta_key(id);
-    let bytes = match bucket.get(&key, META_LIMIT_BYTES).await {
+fn read_meta(id: BlockId, bytes: Result<bytes::Bytes>) -> Fetched {
+    let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == Kind::NotFound => return Fetched::Partial(PartialReason::NoMeta),
         Err(e) => return Fetched::Failed(e.block(id)),
@@ -249,7 +257,7 @@ async fn fetch_meta(bucket: &Bucket, id: BlockId) -> Fetched {
         Ok(()) => Fetched::Whole(Box::new(meta)),
         Err(_) => {
             let version = if meta.version == crate::format::meta::VERSION { meta.thanos.version } else { meta.version };
-            let error = Error::new(Kind::Unsupported, format!("unexpected meta file: {key} version: {version}"));
+            let error = Error::new(Kind::Unsupported, format!("unexpected meta file: {} version: {version}", meta_key(id)));
             Fetched::Failed(error.block(id).next("use a version of this program that knows it, or remove the block"))
         }
     }

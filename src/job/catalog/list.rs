@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::SyncOptions;
+use super::{Depth, SyncOptions, meta_key};
 use crate::bucket::{Bucket, Object};
 use crate::error::{Error, Kind, Result};
 use crate::job::pass::Discovery;
@@ -29,6 +29,14 @@ pub(super) struct Listing {
 /// fewest requests; else foreign folders may be huge (`debug/metas` of old versions) and only blocks are listed.
 pub(super) async fn list(bucket: &Bucket, options: &SyncOptions) -> Result<Listing> {
     let mut listing = Listing::default();
+    if options.depth == Depth::Metas && bucket.is_local() {
+        // the folder names say enough: whether there is a meta.json shows when it is read
+        for id in bucket.list_folder("").await?.folders.iter().filter_map(|name| block_id(name)) {
+            let meta = Object { key: meta_key(id), len_bytes: 0, modified: 0, etag: None };
+            listing.folders.insert(id, vec![meta]);
+        }
+        return Ok(listing);
+    }
     if options.discovery == Discovery::Concurrent && !bucket.is_local() {
         let root = bucket.list_folder("").await?;
         let ids: Vec<BlockId> = root.folders.iter().filter_map(|name| block_id(name)).collect();

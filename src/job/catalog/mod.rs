@@ -28,6 +28,17 @@ pub use fetch::Syncer;
 /// Length in bytes of the name of a block's folder.
 const ID_LEN: usize = 26;
 
+/// How much of a bucket is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// All objects of all blocks, and the marks among them.
+    #[default]
+    Everything,
+    /// Only which blocks there are and their metas: objects and marks are not looked for where that
+    /// is cheaper.
+    Metas,
+}
+
 /// How a bucket is looked at.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
@@ -35,13 +46,15 @@ pub struct SyncOptions {
     pub discovery: Discovery,
     /// How many small objects are fetched at a time, at least 1.
     pub concurrency: usize,
+    /// How much is looked for.
+    pub depth: Depth,
     /// The folder (`--data-dir`) below which metas are kept between runs, if they are.
     pub data_dir: Option<PathBuf>,
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        SyncOptions { discovery: Discovery::Concurrent, concurrency: 32, data_dir: None }
+        SyncOptions { discovery: Discovery::Concurrent, concurrency: 32, depth: Depth::Everything, data_dir: None }
     }
 }
 

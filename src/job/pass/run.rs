@@ -12,7 +12,7 @@ use super::PassOptions;
 use crate::block::retire;
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::texts;
-use crate::job::catalog::{Catalog, SyncOptions, Syncer};
+use crate::job::catalog::{Catalog, Depth, SyncOptions, Syncer};
 use crate::job::compact::{self, CompactInput, CompactOutcome, CompactTask};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
@@ -156,7 +156,12 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
 }
 
 fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer {
-    let sync = SyncOptions { discovery: options.discovery, concurrency: options.meta_fetch_concurrency, data_dir };
+    let sync = SyncOptions {
+        discovery: options.discovery,
+        concurrency: options.meta_fetch_concurrency,
+        depth: Depth::Everything,
+        data_dir,
+    };
     Syncer::new(env.bucket.clone(), sync)
 }
 

@@ -4,6 +4,7 @@ mod inside;
 mod json;
 mod rows;
 
+use blockyard::job::catalog::Depth;
 use blockyard::model::Millis;
 use blockyard::{Error, Kind, Result};
 use clap::{Args, ValueEnum};
@@ -75,7 +76,9 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
     let header = rows::header(&flags.columns);
     let sort_by = flags.sort_by.iter().map(|name| place(&header, name)).collect::<Result<Vec<_>>>()?;
     let bucket = objstore.open().await?;
-    let catalog = super::look(&bucket, flags.timeout, world).await?;
+    let metas_say_all = flags.id.is_none() && flags.columns.is_empty() && !flags.totals && flags.output != Output::Json;
+    let depth = if metas_say_all { Depth::Metas } else { Depth::Everything };
+    let catalog = super::look(&bucket, flags.timeout, depth, world).await?;
     if let Some(id) = &flags.id {
         let invalid = |e| Error::new(Kind::Invalid, format!("--id={id}: {e}"));
         let show = inside::Show {
