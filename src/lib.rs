@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`encoding`] | how are bytes read without trusting them, and written? |
 //! | [`model`] | what is a label, a sample, a histogram, a block id, a time range? |
-//! | [`format`] | what do the bytes of a chunk, an index, a segment, a `meta.json` mean? |
+//! | [`mod@format`] | what do the bytes of a chunk, an index, a segment, a `meta.json` mean? |
 //! | [`series`] | how do sorted streams of series become one? |
 //! | [`bucket`], [`error`], [`clock`] | how is everything reached that is not our own memory? |
 //! | [`block`] | how is one block opened, built and published as one thing? |

@@ -4,7 +4,7 @@
 //! ahead and checked on the pool; what is found comes out in the order of blocks all the same.
 //!
 //! *Order*: by block id; within a block by check and place.
-//! *Memory*: see [`index`]; at most about [`AT_A_TIME_BYTES`] of index are under check at once, or one block.
+//! *Memory*: see `index`; at most about `AT_A_TIME_BYTES` of index are under check at once, or one block.
 //! *Errors*: damage is a finding. An error ends the run: a stop, or a state file that cannot be written.
 
 mod chunks;
