@@ -83,7 +83,7 @@ fn ls_selects() {
     assert_eq!(count(&[&format!("--selector.relabel-config={keep}")]), 17);
     let bad = tool(&testdata("listings/bucket"), &["ls", "-o", "{{.Nope}}"]);
     assert_eq!(bad.code, Some(2));
-    assert!(bad.err.contains("can't evaluate field Nope in type *metadata.Meta"), "{}", bad.err);
+    assert!(bad.err.contains("can't evaluate field Nope in type **metadata.Meta"), "{}", bad.err);
 }
 
 #[test]

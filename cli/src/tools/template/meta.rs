@@ -74,7 +74,7 @@ pub(crate) fn block_value(block: &CatalogBlock) -> Value {
         .field("Compaction", Value::Struct(compaction))
         .field("Version", Value::Plain(meta.version));
     let text = format!("{} (min time: {}, max time: {})", meta.ulid, meta.min_time, meta.max_time);
-    let whole = Struct::new("*metadata.Meta").shown(text.clone()).method("String", Value::Str(text));
+    let whole = Struct::new("**metadata.Meta").shown(text.clone()).method("String", Value::Str(text));
     Value::Struct(of_tsdb.promoted_into(whole, "BlockMeta").field("Thanos", Value::Struct(thanos)))
 }
 
