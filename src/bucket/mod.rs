@@ -41,6 +41,9 @@ pub use upload::Upload;
 /// Objects that one thread reads in a row where the bucket is a local folder.
 const MANY_ON_A_THREAD: usize = 128;
 
+/// No provider copies a larger object in one request.
+const MAX_COPY_BYTES: u64 = 5 << 30;
+
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -305,6 +308,60 @@ impl Bucket {
         };
         self.inner.counters.upload.note(&done, |()| len);
         done.map_err(|e| e.part(key))
+    }
+
+    /// Copies an object of `len_bytes` to another key of this bucket, without its bytes passing through us where the
+    /// provider copies by itself; what it does not copy in one request is read and written.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when the object has another length; `Unavailable`, `Denied` from the provider.
+    pub async fn copy(&self, from: &str, to: &str, len_bytes: u64) -> Result<()> {
+        if from == to {
+            return Err(Error::new(Kind::Invalid, "an object cannot be copied onto itself").part(from));
+        }
+        let (source, target) = (self.inner.keys.object(from)?, self.inner.keys.object(to)?);
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.copy(&source, &target).await,
+            Store::Objects(_) if len_bytes > MAX_COPY_BYTES => return self.pass(from, self, to, len_bytes).await,
+            Store::Objects(objects) => objects.copy(&source, &target).await.map(|()| len_bytes),
+        };
+        self.inner.counters.copy.note(&done, |_| len_bytes);
+        done.map_err(|e| e.part(from))?;
+        match self.head(to).await? {
+            Some(held) if held.len_bytes == len_bytes => Ok(()),
+            held => {
+                let has = held.map_or("nothing".to_owned(), |o| format!("{} bytes", o.len_bytes));
+                Err(Error::new(Kind::Conflict, format!("{len_bytes} bytes were to be copied, the copy has {has}"))
+                    .part(to)
+                    .next("see who else writes to this bucket"))
+            }
+        }
+    }
+
+    /// Copies an object of `len_bytes` to a key of any bucket, reading it in ranges; it is seen when it is whole.
+    ///
+    /// *Memory:* one range, and what an upload holds.
+    ///
+    /// # Errors
+    /// `NotFound`; `Corrupt` when the object is shorter; others from either provider.
+    pub async fn pass(&self, from: &str, other: &Bucket, to: &str, len_bytes: u64) -> Result<()> {
+        let mut upload = other.upload(to, len_bytes).await?;
+        let step = self.read_bytes() as u64;
+        let mut at = 0;
+        while at < len_bytes {
+            let end = at.saturating_add(step).min(len_bytes);
+            let written = match self.get_range(from, at..end).await {
+                Ok(bytes) => upload.write(bytes).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                // the first failure is the one to tell; what stays is found as unfinished
+                _ = upload.abort().await;
+                return Err(error);
+            }
+            at = end;
+        }
+        upload.finish().await.map(drop)
     }
 
     /// Begins a streamed object that will have at most `bound_bytes`; nothing is visible until

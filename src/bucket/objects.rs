@@ -133,6 +133,11 @@ impl Objects {
         Parts::new(self.clone(), key.clone(), bound_bytes, counters)
     }
 
+    /// Copies where the provider does it; the copy has the object's own metadata.
+    pub(super) async fn copy(&self, from: &Key, to: &Key) -> Result<()> {
+        self.store.copy(from, to).await.map_err(|e| of_store("copy", e))
+    }
+
     pub(super) async fn delete(&self, key: &Key) -> Result<()> {
         match self.store.delete(key).await.map_err(|e| of_store("delete", e)) {
             Err(e) if e.kind() == Kind::NotFound && e.what_next().is_none() => Ok(()),

@@ -24,6 +24,8 @@ pub struct Requests {
     pub upload: Tally,
     /// Parts of streamed objects written; their bytes are counted at `upload`.
     pub upload_part: Tally,
+    /// Objects copied within the bucket; their bytes do not pass through us where the provider copies.
+    pub copy: Tally,
     /// Objects deleted.
     pub delete: Tally,
     /// Streamed objects that were dropped without being finished or aborted.
@@ -32,7 +34,7 @@ pub struct Requests {
 
 impl Requests {
     /// Every kind of request with the name that `thanos_objstore_bucket_operations_total` gives it.
-    pub fn by_name(&self) -> [(&'static str, Tally); 8] {
+    pub fn by_name(&self) -> [(&'static str, Tally); 9] {
         [
             ("iter", self.iter),
             ("get", self.get),
@@ -41,6 +43,7 @@ impl Requests {
             ("attributes", self.attributes),
             ("upload", self.upload),
             ("upload_part", self.upload_part),
+            ("copy", self.copy),
             ("delete", self.delete),
         ]
     }
@@ -89,6 +92,7 @@ pub(super) struct Counters {
     pub(super) attributes: Counter,
     pub(super) upload: Counter,
     pub(super) upload_part: Counter,
+    pub(super) copy: Counter,
     pub(super) delete: Counter,
     pub(super) dropped_uploads: AtomicU64,
 }
@@ -103,6 +107,7 @@ impl Counters {
             attributes: self.attributes.tally(),
             upload: self.upload.tally(),
             upload_part: self.upload_part.tally(),
+            copy: self.copy.tally(),
             delete: self.delete.tally(),
             dropped_uploads: self.dropped_uploads.load(Relaxed),
         }

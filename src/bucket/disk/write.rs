@@ -11,7 +11,7 @@ use object_store::path::Path as Key;
 use tokio::task::JoinHandle;
 
 use super::direct::{Aligned, Sink};
-use super::{Disk, blocking, prune};
+use super::{Disk, blocking, open, prune};
 use crate::bucket::failure::of_io;
 use crate::error::{Error, Kind, Result};
 
@@ -35,6 +35,22 @@ impl Disk {
             let mut place = Place::new(root, path)?;
             (&*place.file).write_all(&bytes).map_err(|e| of_io("write", e))?;
             place.publish(bytes.len() as u64)
+        })
+        .await
+    }
+
+    /// Copies a whole object, sharing its blocks on the disk where the file system can; returns its length.
+    pub(in crate::bucket) async fn copy(&self, from: &Key, to: &Key) -> Result<u64> {
+        let (root, from, to) = (self.root.clone(), self.path(from)?, self.path(to)?);
+        blocking(move || {
+            let (mut source, len) = open(&from)?;
+            let mut place = Place::new(root, to)?;
+            let copied = io::copy(&mut source, &mut &*place.file).map_err(|e| of_io("copy", e))?;
+            if copied != len {
+                return Err(of_io("copy", io::ErrorKind::UnexpectedEof.into()));
+            }
+            place.publish(len)?;
+            Ok(len)
         })
         .await
     }

@@ -31,6 +31,7 @@ pub(super) async fn run_patiently(bucket: &Bucket, attempts: u32) {
     keys_that_look_odd(bucket).await;
     folders(bucket).await;
     streamed_objects(bucket).await;
+    copies(bucket).await;
     many_objects(bucket).await;
     assert_eq!(bucket.keys("").await, NONE, "the suite leaves nothing behind");
     assert_eq!(bucket.list_folder("").await, Default::default());
@@ -63,6 +64,7 @@ async fn requests_are_counted(bucket: &Bucket) {
         ("attributes", (1, 0, 0)),
         ("upload", (1, 0, 5)),
         ("upload_part", (0, 0, 0)),
+        ("copy", (0, 0, 0)),
         ("delete", (1, 0, 0)),
     ];
     for ((now, was), (name, tally)) in after.by_name().into_iter().zip(before.by_name()).zip(expected) {
@@ -194,6 +196,28 @@ async fn streamed_objects(bucket: &Patient<'_>) {
         assert_eq!(bucket.get("up/load", LIMIT_BYTES).await.unwrap(), bytes, "overwritten with {len} bytes");
     }
     bucket.delete("up/load").await;
+}
+
+async fn copies(bucket: &Patient<'_>) {
+    for len in [0, 1, 70_000, 3_000_000] {
+        let bytes = pattern(len);
+        bucket.put("from/one", bytes.clone()).await.unwrap();
+        bucket.copy("from/one", "to/a/two", len as u64).await.unwrap();
+        bucket.put("from/one", "changed").await.unwrap();
+        assert_eq!(bucket.get("to/a/two", LIMIT_BYTES).await.unwrap(), bytes, "a copy of {len} bytes is one of its own");
+        assert_eq!(bucket.get("from/one", LIMIT_BYTES).await.unwrap(), "changed");
+    }
+    assert_eq!(bucket.copy("from/one", "to/a/two", 6).await.unwrap_err().kind(), Kind::Conflict, "of another length");
+    assert_eq!(bucket.copy("not", "to/none", 1).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(bucket.copy("from/one", "from/one", 7).await.unwrap_err().kind(), Kind::Invalid);
+    assert!(!bucket.exists("to/none").await);
+    bucket.pass("from/one", "to/passed", 7).await.unwrap();
+    assert_eq!(bucket.get("to/passed", 7).await.unwrap(), "changed");
+    assert_eq!(bucket.pass("from/one", "to/long", 8).await.unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(bucket.keys("").await, ["from/one", "to/a/two", "to/passed"]);
+    for key in ["from/one", "to/a/two", "to/passed"] {
+        bucket.delete(key).await;
+    }
 }
 
 async fn uploads_given_up(bucket: &Bucket) {

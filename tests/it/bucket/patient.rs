@@ -70,6 +70,15 @@ impl Patient<'_> {
         self.try_again(attempt).await
     }
 
+    pub(super) async fn copy(&self, from: &str, to: &str, len_bytes: u64) -> Result<()> {
+        self.try_again(async || self.bucket.copy(from, to, len_bytes).await).await
+    }
+
+    /// A copy by reading and writing.
+    pub(super) async fn pass(&self, from: &str, to: &str, len_bytes: u64) -> Result<()> {
+        self.try_again(async || self.bucket.pass(from, self.bucket, to, len_bytes).await).await
+    }
+
     pub(super) async fn delete(&self, key: &str) {
         self.try_again(async || self.bucket.delete(key).await).await.unwrap();
     }
