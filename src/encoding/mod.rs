@@ -14,4 +14,4 @@ pub use crc32c::{Crc32c, crc32c};
 pub use cursor::Cursor;
 pub use dump::Dump;
 pub use malformed::Malformed;
-pub use varint::{put_uvarint, put_varint, uvarint_len};
+pub use varint::{MAX_LENGTH_FIELD_BYTES, length_field, put_uvarint, put_varint, uvarint_len};

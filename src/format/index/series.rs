@@ -1,15 +1,12 @@
 //! One entry of the series section: labels as symbol references, chunks as times and places.
 
 use super::TooLong;
-use crate::encoding::{Malformed, crc32c, put_uvarint, uvarint_len};
+use crate::encoding::{MAX_LENGTH_FIELD_BYTES, Malformed, crc32c, length_field, put_uvarint, uvarint_len};
 use crate::format::segment::ChunkRef;
 use crate::model::Millis;
 
 /// In format 2 each entry begins at a multiple of this many bytes.
 pub const SERIES_ALIGN: u64 = 16;
-
-/// The most bytes a length field has.
-const MAX_LEN_BYTES: usize = 5;
 
 const CRC_BYTES: usize = 4;
 
@@ -26,25 +23,6 @@ pub struct ChunkMeta {
     pub reference: ChunkRef,
 }
 
-/// The length field: bytes of the body and bytes of the field, or `None` when it is cut off.
-#[inline]
-fn length_field(bytes: &[u8], base: u64) -> Result<Option<(usize, usize)>, Malformed> {
-    let mut value = 0u64;
-    for (i, &b) in bytes.iter().take(MAX_LEN_BYTES).enumerate() {
-        value |= u64::from(b & 0x7f) << (7 * i);
-        if b < 0x80 {
-            return match u32::try_from(value) {
-                Ok(len) => Ok(Some((len as usize, i + 1))),
-                Err(_) => Err(Malformed::new(PART, base, format!("entry of {value} bytes"))),
-            };
-        }
-    }
-    if bytes.len() >= MAX_LEN_BYTES {
-        return Err(Malformed::new(PART, base, "length field is longer than five bytes"));
-    }
-    Ok(None)
-}
-
 /// Bytes of the entry that `bytes` begin with, length field to checksum, or `None` when even the
 /// length field is cut off (it has at most five bytes). The body itself need not be there.
 ///
@@ -54,7 +32,7 @@ fn length_field(bytes: &[u8], base: u64) -> Result<Option<(usize, usize)>, Malfo
 /// [`Malformed`] for a length above 32 bits.
 #[inline]
 pub fn series_entry_len(bytes: &[u8], base: u64) -> Result<Option<usize>, Malformed> {
-    Ok(length_field(bytes, base)?.map(|(body, field)| field + body + CRC_BYTES))
+    Ok(length_field(PART, bytes, base)?.map(|(body, field)| field + body + CRC_BYTES))
 }
 
 /// Reads the entry that `bytes` begin with and verifies its checksum; more may follow. Appends its
@@ -76,7 +54,7 @@ pub fn decode_series(
     labels: &mut Vec<(u32, u32)>,
     chunks: &mut Vec<ChunkMeta>,
 ) -> Result<usize, Malformed> {
-    let Some((body_len, field)) = length_field(bytes, base)? else {
+    let Some((body_len, field)) = length_field(PART, bytes, base)? else {
         return Err(Malformed::new(PART, base, format!("length field cut off after {} bytes", bytes.len())));
     };
     let len = field + body_len + CRC_BYTES;
@@ -242,7 +220,7 @@ fn chunk_fields(before: Option<&ChunkMeta>, c: &ChunkMeta) -> (u64, u64) {
 pub fn encode_series(out: &mut Vec<u8>, labels: &[(u32, u32)], chunks: &[ChunkMeta]) -> Result<(), TooLong> {
     let body = body_len(labels, chunks);
     super::section_len(PART, body)?;
-    out.reserve(MAX_LEN_BYTES + body as usize + CRC_BYTES);
+    out.reserve(MAX_LENGTH_FIELD_BYTES + body as usize + CRC_BYTES);
     put_uvarint(out, body);
     let start = out.len();
     put_uvarint(out, labels.len() as u64);

@@ -1,7 +1,8 @@
 //! Which record goes into which segment, decided as Prometheus decides it.
 
-use super::record::{ENCODING_BYTES, MAX_LEN_BYTES, encoded_len};
+use super::record::{ENCODING_BYTES, encoded_len};
 use super::{ChunkRef, HEADER_BYTES};
+use crate::encoding::MAX_LENGTH_FIELD_BYTES;
 
 /// Gives each chunk record of a block its place.
 ///
@@ -56,7 +57,7 @@ impl Cutter {
         let mut sum = 0u64;
         for (i, data) in data_bytes.into_iter().enumerate() {
             assert!(data <= u64::from(u32::MAX), "chunk of {data} bytes");
-            let counted = (MAX_LEN_BYTES + ENCODING_BYTES + 4) as u64 + data;
+            let counted = (MAX_LENGTH_FIELD_BYTES + ENCODING_BYTES + 4) as u64 + data;
             sum += counted;
             let cut = if behind_others { before + sum > self.limit } else { i != 0 && HEADER + sum > self.limit };
             if cut {

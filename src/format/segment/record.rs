@@ -1,9 +1,6 @@
 //! One chunk record: length of the data, encoding, data, checksum.
 
-use crate::encoding::{Malformed, crc32c, put_uvarint, uvarint_len};
-
-/// The most bytes a length field has.
-pub const MAX_LEN_BYTES: usize = 5;
+use crate::encoding::{MAX_LENGTH_FIELD_BYTES, Malformed, crc32c, length_field, put_uvarint, uvarint_len};
 
 /// Bytes of the encoding, which the length field does not count.
 pub const ENCODING_BYTES: usize = 1;
@@ -32,30 +29,19 @@ pub fn encoded_len(data_bytes: u64) -> u64 {
     (uvarint_len(data_bytes) + ENCODING_BYTES + CRC_BYTES) as u64 + data_bytes
 }
 
-/// The length field: bytes of data and bytes of the field, or `None` when it is cut off.
+/// The length field, which has to be as short as it can be: bytes of data and bytes of the field.
 #[inline]
-fn length_field(bytes: &[u8], base: u64) -> Result<Option<(usize, usize)>, Malformed> {
-    let mut value = 0u64;
-    for (i, &b) in bytes.iter().take(MAX_LEN_BYTES).enumerate() {
-        value |= u64::from(b & 0x7f) << (7 * i);
-        if b < 0x80 {
-            if b == 0 && i > 0 {
-                return Err(Malformed::new(PART, base, "length field is longer than it needs to be"));
-            }
-            return match u32::try_from(value) {
-                Ok(len) => Ok(Some((len as usize, i + 1))),
-                Err(_) => Err(Malformed::new(PART, base, format!("{value} bytes of data, the most is 4 GiB"))),
-            };
+fn shortest_length_field(bytes: &[u8], base: u64) -> Result<Option<(usize, usize)>, Malformed> {
+    match length_field(PART, bytes, base)? {
+        Some((_, field)) if field > 1 && bytes[field - 1] == 0 => {
+            Err(Malformed::new(PART, base, "length field is longer than it needs to be"))
         }
+        found => Ok(found),
     }
-    if bytes.len() >= MAX_LEN_BYTES {
-        return Err(Malformed::new(PART, base, "length field is longer than five bytes"));
-    }
-    Ok(None)
 }
 
 /// Bytes of the whole record that `bytes` begin with, or `None` when even the length field is cut
-/// off (it has at most [`MAX_LEN_BYTES`]). The data itself need not be there.
+/// off (it has at most five bytes). The data itself need not be there.
 ///
 /// `base` is the offset of `bytes` in the segment, for errors.
 ///
@@ -63,7 +49,7 @@ fn length_field(bytes: &[u8], base: u64) -> Result<Option<(usize, usize)>, Malfo
 /// [`Malformed`] for a length field that no writer makes.
 #[inline]
 pub fn record_len(bytes: &[u8], base: u64) -> Result<Option<usize>, Malformed> {
-    Ok(length_field(bytes, base)?.map(|(data, field)| field + ENCODING_BYTES + data + CRC_BYTES))
+    Ok(shortest_length_field(bytes, base)?.map(|(data, field)| field + ENCODING_BYTES + data + CRC_BYTES))
 }
 
 /// Reads the record that `bytes` begin with and verifies its checksum; more may follow.
@@ -75,7 +61,7 @@ pub fn record_len(bytes: &[u8], base: u64) -> Result<Option<usize>, Malformed> {
 /// (so that a record that was read can be copied as it is).
 #[inline]
 pub fn decode_record(bytes: &[u8], base: u64) -> Result<Record<'_>, Malformed> {
-    let Some((data_len, field)) = length_field(bytes, base)? else {
+    let Some((data_len, field)) = shortest_length_field(bytes, base)? else {
         return Err(cut_off(bytes.len(), base));
     };
     let len_bytes = field + ENCODING_BYTES + data_len + CRC_BYTES;
