@@ -14,7 +14,7 @@ use blockyard::bucket::Bucket;
 use blockyard::clock::ManualClock;
 use blockyard::format::chunk::{Encoding, XorAppender};
 use blockyard::format::index::{Index, SymbolStep, SymbolStream, SymbolTableWriter, Version};
-use blockyard::job::compact::{CompactInput, CompactOutcome, CompactTask, DEFAULT_POSTINGS_BYTES, compact};
+use blockyard::job::compact::{CompactOutcome, CompactTask, DEFAULT_POSTINGS_BYTES, SourceBlock, compact};
 use blockyard::job::{Env, Silent};
 use blockyard::model::LabelSet;
 use blockyard::series::{Chunk, GoHeap, merge_overlapping};
@@ -185,13 +185,13 @@ fn overlap(c: &mut Criterion) {
 }
 
 /// Puts a block into the bucket and returns it as an input.
-async fn put(bucket: &Bucket, block: Block) -> CompactInput {
+async fn put(bucket: &Bucket, block: Block) -> SourceBlock {
     let id = block.meta.ulid;
     for (name, bytes) in block.files {
         bucket.put(&format!("{id}/{name}"), Bytes::from(bytes)).await.expect("put");
     }
     let objects: Vec<_> = bucket.list(&id.to_string()).try_collect().await.expect("a listing");
-    CompactInput { id, meta: Arc::new(block.meta), objects: objects.into() }
+    SourceBlock { id, meta: Arc::new(block.meta), objects: objects.into() }
 }
 
 fn whole(c: &mut Criterion) {

@@ -9,6 +9,7 @@ pub mod garbage;
 pub mod group;
 pub mod inspect;
 pub mod pass;
+pub mod pipeline;
 pub mod plan;
 pub mod relabel;
 mod report;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bucket::Bucket;
 use crate::clock::Clock;
+use compute::Pool;
 pub use report::{Event, JobId, Level, Report, Silent};
 
 /// All that a job needs from outside, passed in.
@@ -38,4 +40,11 @@ pub struct Env {
     pub scratch: PathBuf,
     /// Says when to stop; checked between steps.
     pub cancel: CancellationToken,
+}
+
+impl Env {
+    /// The compute pool, to be awaited.
+    pub(crate) fn compute(&self) -> Pool {
+        Pool::new(self.pool.clone())
+    }
 }

@@ -28,11 +28,10 @@ pub(crate) struct IndexFile {
 
 impl IndexFile {
     /// Begins an index of at most `bound_bytes` with this symbol section.
-    pub(crate) async fn begin(bucket: &Bucket, folder: &str, symbols: Vec<u8>, bound_bytes: u64, sha256: bool) -> Result<Self> {
+    pub(crate) async fn begin(bucket: &Bucket, folder: &str, symbols: Bytes, bound_bytes: u64, sha256: bool) -> Result<Self> {
         let mut object = ObjectWriter::begin(bucket, folder, "index", bound_bytes, sha256);
         object.write(Bytes::copy_from_slice(&index::header())).await?;
         let toc = Toc { symbols: object.position(), ..Toc::default() };
-        let symbols = Bytes::from(symbols);
         object.write(symbols.clone()).await?;
         let toc = Toc { series: object.position(), ..toc };
         let symbols = SymbolTable::decode(Version::V2, symbols, toc.symbols)?;

@@ -1,63 +1,18 @@
-//! Merging blocks into one, in one pass: inputs are streamed from the bucket, the output is streamed
-//! into it, nothing of either lies on the local disk.
-//!
-//! The data's road: symbol tables are merged first (`symbols`), so that from then on labels are
-//! integers; series sections are decoded in batches (`input`, `decode`), merged (`merge`), their chunk
-//! records fetched (`chunks`) and collected (`assemble`), given a place by one cursor, their entries
-//! encoded (`entries`) and appended, their postings gathered (`block::build`).
-//!
-//! *Order*: three pipelines run side by side, joined by bounded queues that keep the order of batches:
-//! merge and fetch; place chunks; place series. What runs on the pool in between may finish in any
-//! order, so any number of threads gives the same bytes.
-//!
-//! *Memory*: read-ahead an input, a bounded number of batches, the merged symbol table, and postings
-//! up to their budget.
+//! Merging blocks into one: what the task is, and what the new block's `meta.json` says of it.
 
-mod assemble;
-mod chunks;
-mod decode;
-mod entries;
-mod input;
-mod merge;
-mod output;
-mod pool;
-mod run;
-mod symbols;
-
-use std::sync::Arc;
+mod describe;
 
 use serde_json::value::RawValue;
 
+use super::pipeline::{self, Content, Output, Work};
 use super::{Env, Event, JobId};
-use crate::bucket::Object;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::format::meta::Meta;
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
-use crate::model::{BlockId, LabelSet, Millis};
+use crate::model::{BlockId, LabelSet, Millis, TimeRange};
 
-/// Postings in memory before they are written out as a run (bytes).
-pub const DEFAULT_POSTINGS_BYTES: usize = 256 << 20;
-
-/// Hashes of files that go into `meta.json`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HashFunc {
-    /// None.
-    #[default]
-    None,
-    /// SHA-256.
-    Sha256,
-}
-
-/// One block that goes into the merge.
-#[derive(Clone, Debug)]
-pub struct CompactInput {
-    /// Which.
-    pub id: BlockId,
-    /// Its `meta.json`.
-    pub meta: Arc<Meta>,
-    /// Its objects, as the bucket lists them.
-    pub objects: Arc<[Object]>,
-}
+pub(crate) use super::pipeline::is_out_of_order;
+pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, SourceBlock};
 
 /// A merge that was decided on.
 #[derive(Clone, Debug)]
@@ -67,7 +22,7 @@ pub struct CompactTask {
     /// Id of the block to be written.
     pub id: BlockId,
     /// What goes in, in the order of the plan: by minimum time.
-    pub inputs: Vec<CompactInput>,
+    pub inputs: Vec<SourceBlock>,
     /// External labels of the block to be written.
     pub labels: LabelSet,
     /// Its resolution in milliseconds, 0 for raw.
@@ -86,7 +41,7 @@ pub struct CompactTask {
 
 impl CompactTask {
     /// A plain merge of `inputs` with everything else as upstream has it.
-    pub fn new(id: BlockId, inputs: Vec<CompactInput>, labels: LabelSet, resolution: Millis) -> Self {
+    pub fn new(id: BlockId, inputs: Vec<SourceBlock>, labels: LabelSet, resolution: Millis) -> Self {
         CompactTask {
             job: JobId(0),
             id,
@@ -116,11 +71,6 @@ pub enum CompactOutcome {
     Empty,
 }
 
-/// Whether an input's chunks are out of order, for which its block can be marked and left out.
-pub fn is_out_of_order(error: &Error) -> bool {
-    error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::OUT_OF_ORDER)
-}
-
 /// Merges the task's inputs into one new block.
 ///
 /// The block becomes visible with its `meta.json`, which is written when everything else is wholly in
@@ -131,10 +81,10 @@ pub fn is_out_of_order(error: &Error) -> bool {
 /// the format; `Cancelled` when asked to stop; else what the bucket says.
 pub async fn compact(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let blocks: Vec<BlockId> = task.inputs.iter().map(|i| i.id).collect();
-    let bytes = task.inputs.iter().flat_map(|i| i.objects.iter()).map(|o| o.len_bytes).sum();
+    let bytes = task.inputs.iter().map(SourceBlock::len_bytes).sum();
     let group = format!("{}@{}", task.resolution, task.labels);
     env.report.event(Event::Started { job: task.job, kind: "compact", group: &group, blocks: &blocks, bytes });
-    match run::run(env, task).await {
+    match run(env, task).await {
         Ok(outcome) => {
             let text = match &outcome {
                 CompactOutcome::Written { meta, .. } => format!("block {} with {} series", meta.ulid, meta.stats.num_series),
@@ -148,4 +98,20 @@ pub async fn compact(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
             Err(error)
         }
     }
+}
+
+async fn run(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
+    let range = task.inputs.iter().map(|i| i.meta.time_range()).reduce(TimeRange::union).unwrap_or(TimeRange::new(0, 0));
+    let mut work = Work::new(task.job, &task.inputs, vec![Output { id: task.id, content: Content::Plain }]);
+    work.keep = (range.start, range.end.saturating_sub(1));
+    work.accept_malformed_index = task.accept_malformed_index;
+    work.hash_func = task.hash_func;
+    work.segment_bytes = task.segment_bytes;
+    work.postings_bytes = task.postings_bytes;
+    let Some(built) = pipeline::build(env, &work).await?.into_iter().flatten().next() else {
+        return Ok(CompactOutcome::Empty);
+    };
+    let meta = describe::describe(task, &built, env.clock.now());
+    pipeline::publish(env, &[(&meta, &built)]).await?;
+    Ok(CompactOutcome::Written { meta: Box::new(meta), new_encodings: built.counts.new_encodings })
 }

@@ -1,7 +1,6 @@
 //! A look into some chunks of a block, or all: encodings, samples, bytes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -10,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::chunk::{Encoding, sample_count};
 use crate::format::segment::{ChunkRef, decode_record};
 use crate::job::Env;
-use crate::job::compute::{Task, on_pool};
+use crate::job::compute::Task;
 
 /// Bytes that are read of a chunk whose end nobody knows.
 const UNKNOWN_BYTES: u64 = 64 << 10;
@@ -93,10 +92,10 @@ pub(super) async fn look(
         {
             sum.join(oldest.await??);
         }
-        let (open, pool) = (open.clone(), Arc::clone(&env.pool));
+        let (open, pool) = (open.clone(), env.compute());
         under_way.push_back(Task::spawn(async move {
             let bytes = open.segment_range(&reading.segment, reading.start..reading.end).await?;
-            on_pool(&pool, move || each(&bytes, &reading).map_err(|e| e.block(open.id()))).await
+            pool.run(move || each(&bytes, &reading).map_err(|e| e.block(open.id()))).await
         }));
     }
     for task in under_way {

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::Env;
 use super::catalog::CatalogBlock;
-use super::compute::{Task, on_pool};
+use super::compute::Task;
 use crate::block::{OpenBlock, Reads};
 use crate::error::{Error, Kind, Result};
 use crate::format::index::{HEADER_BYTES, SymbolTable, TOC_BYTES, decode_series};
@@ -169,11 +169,13 @@ pub async fn inside(env: &Env, block: &CatalogBlock, options: &Options) -> Resul
     let encodings = chunks::look(env, &open, &segments, std::mem::take(&mut shares.sampled), stride == 1).await?;
     let names = Names { symbols, label_names: table.names().count() as u64 };
     let parts = parts(&open, block);
-    let mut inside = on_pool(&env.pool, {
-        let (options, range_ms, ulid) = (*options, block.meta.time_range().len_ms(), block.id);
-        move || sum_up(ulid, shares, &names, &options, range_ms, encodings)
-    })
-    .await??;
+    let mut inside = env
+        .compute()
+        .run({
+            let (options, range_ms, ulid) = (*options, block.meta.time_range().len_ms(), block.id);
+            move || sum_up(ulid, shares, &names, &options, range_ms, encodings)
+        })
+        .await??;
     inside.index_version = open.version().as_byte();
     inside.parts = parts;
     inside.bytes_read = reads.bytes_read();
@@ -196,10 +198,10 @@ async fn walk(env: &Env, block: &CatalogBlock, open: &OpenBlock, ids: Vec<u32>, 
         while under_way.len() < ahead
             && let Some(run) = waiting.next()
         {
-            let (open, pool, ids) = (open.clone(), Arc::clone(&env.pool), Arc::clone(&ids));
+            let (open, pool, ids) = (open.clone(), env.compute(), Arc::clone(&ids));
             under_way.push_back(Task::spawn(async move {
                 let bytes = open.index_range(run.bytes.clone()).await?;
-                on_pool(&pool, move || {
+                pool.run(move || {
                     let mut counter = Counter::new(times, stride);
                     let (mut labels, mut chunks) = (Vec::new(), Vec::new());
                     for i in run.ids {

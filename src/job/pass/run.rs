@@ -13,7 +13,7 @@ use crate::block::retire;
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::texts;
 use crate::job::catalog::{Catalog, Depth, SyncOptions, Syncer};
-use crate::job::compact::{self, CompactInput, CompactOutcome, CompactTask};
+use crate::job::compact::{self, CompactOutcome, CompactTask, SourceBlock};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
 use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
@@ -316,8 +316,7 @@ async fn compact_chosen(
     // upstream leaves it to chance, here the youngest goes first
     blocks.sort_by_key(|b| (b.meta.min_time, Reverse(b.id)));
     let inputs: Vec<BlockId> = blocks.iter().map(|b| b.id).collect();
-    let task_inputs =
-        blocks.iter().map(|b| CompactInput { id: b.id, meta: b.meta.clone(), objects: b.objects.clone() }).collect();
+    let task_inputs = blocks.iter().map(|b| SourceBlock { id: b.id, meta: b.meta.clone(), objects: b.objects.clone() }).collect();
     let mut task = CompactTask::new(env.clock.new_block_id(), task_inputs, LabelSet::clone(&group.labels), group.resolution);
     task.job = next_job();
     task.extensions = group.extensions();

@@ -1,7 +1,6 @@
 //! Reading the chunks that series name: in order of where they lie, a range at a time.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,7 +10,7 @@ use crate::block::{OpenBlock, SegmentFile};
 use crate::error::Result;
 use crate::format::index::ChunkMeta;
 use crate::format::segment::{self, HEADER_BYTES};
-use crate::job::compute::on_pool;
+use crate::job::compute::Pool;
 use crate::model::TimeRange;
 
 /// Bytes that are read behind where the last chunk of a range begins; nearly every chunk ends within.
@@ -88,7 +87,7 @@ pub(super) fn plan(mut chunks: Vec<ChunkAt>, segments: &[SegmentFile], read_byte
 /// Reads a range and decodes every chunk in it.
 pub(super) async fn decode(
     block: &OpenBlock,
-    pool: &Arc<rayon::ThreadPool>,
+    pool: &Pool,
     reading: Reading,
     times: TimeRange,
     with_findings: bool,
@@ -108,7 +107,7 @@ pub(super) async fn decode(
         }
     }
     let base = range.start;
-    on_pool(pool, move || each(&bytes, base, &segment, &chunks, times, with_findings)).await
+    pool.run(move || each(&bytes, base, &segment, &chunks, times, with_findings)).await
 }
 
 fn each(

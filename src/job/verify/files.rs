@@ -13,7 +13,6 @@ use crate::format::meta::{META_FILE, Meta};
 use crate::format::tombstones::Tombstones;
 use crate::job::Env;
 use crate::job::catalog::CatalogBlock;
-use crate::job::compute::on_pool;
 
 /// Files that the meta need not name.
 const BESIDE: [&str; 6] =
@@ -107,11 +106,13 @@ async fn sha256(env: &Env, reads: &Reads, key: &str, len_bytes: u64) -> Result<S
         }
         let end = len_bytes.min(at + MAX_READ_BYTES);
         let bytes = reads.range(key, at..end).await?;
-        hash = on_pool(&env.pool, move || {
-            hash.update(&bytes);
-            hash
-        })
-        .await?;
+        hash = env
+            .compute()
+            .run(move || {
+                hash.update(&bytes);
+                hash
+            })
+            .await?;
         at = end;
     }
     Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())

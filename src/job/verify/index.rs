@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::index::{SERIES_ALIGN, SymbolTable, Version, decode_series};
 use crate::format::meta::Meta;
 use crate::job::Env;
-use crate::job::compute::{Task, on_pool};
+use crate::job::compute::Task;
 
 /// What came of the walk.
 #[derive(Default)]
@@ -142,10 +142,10 @@ async fn series(
         while scanning.len() < ahead
             && let Some(run) = waiting.next()
         {
-            let (block, shared, pool) = (block.clone(), Arc::clone(shared), Arc::clone(&env.pool));
+            let (block, shared, pool) = (block.clone(), Arc::clone(shared), env.compute());
             scanning.push_back(Task::spawn(async move {
                 let bytes = block.index_range(run.bytes.clone()).await?;
-                on_pool(&pool, move || scan(&shared, &run, &bytes)).await
+                pool.run(move || scan(&shared, &run, &bytes)).await
             }));
         }
         let Some(next) = scanning.pop_front() else { break };
@@ -162,7 +162,7 @@ async fn series(
                 walked.findings.join(findings);
                 walked.counted.join(&counted);
             }
-            let (block, pool, times) = (block.clone(), Arc::clone(&env.pool), shared.meta.time_range());
+            let (block, pool, times) = (block.clone(), env.compute(), shared.meta.time_range());
             let chunk_findings = shared.checks.has(Check::Chunks);
             decoding.push_back(Task::spawn(async move { chunks::decode(&block, &pool, reading, times, chunk_findings).await }));
         }

@@ -14,7 +14,7 @@ use crate::block::OpenBlock;
 use crate::error::Result;
 use crate::format::index::{PostingsTable, SymbolTable, decode_postings_list};
 use crate::job::Env;
-use crate::job::compute::{Task, on_pool};
+use crate::job::compute::Task;
 
 const PART: &str = "index postings";
 
@@ -39,7 +39,7 @@ pub(super) async fn check(
 ) -> Result<()> {
     let (of_table, of_series) = (Arc::clone(table), Arc::clone(shared));
     let table_at = block.toc().postings_table;
-    let (lists, findings) = on_pool(&env.pool, move || resolve(&of_table, &of_series.symbols, table_at)).await?;
+    let (lists, findings) = env.compute().run(move || resolve(&of_table, &of_series.symbols, table_at)).await?;
     walked.findings.join(findings);
     let lists = Arc::new(lists);
     let read_bytes = (env.bucket.read_bytes() as u64).clamp(MIN_READ_BYTES, MAX_READ_BYTES);
@@ -60,10 +60,10 @@ pub(super) async fn check(
         let end = lists.get(behind).map_or(block.toc().postings_range().end, |l| l.offset);
         let (run, range) = (first..behind, start..end.max(start));
         first = behind;
-        let (block, pool, lists, shared) = (block.clone(), Arc::clone(&env.pool), Arc::clone(&lists), Arc::clone(shared));
+        let (block, pool, lists, shared) = (block.clone(), env.compute(), Arc::clone(&lists), Arc::clone(shared));
         under_way.push_back(Task::spawn(async move {
             let bytes = block.index_range(range.clone()).await?;
-            on_pool(&pool, move || compare(&bytes, range, &lists[run], &shared)).await
+            pool.run(move || compare(&bytes, range, &lists[run], &shared)).await
         }));
     }
     let pairs = shared.pairs.as_ref().map_or(0, Pairs::count);

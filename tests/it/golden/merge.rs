@@ -6,7 +6,7 @@ use blockyard::Result;
 use blockyard::bucket::{Bucket, Object};
 use blockyard::clock::ManualClock;
 use blockyard::format::meta::Meta;
-use blockyard::job::compact::{CompactInput, CompactOutcome, CompactTask, compact};
+use blockyard::job::compact::{CompactOutcome, CompactTask, SourceBlock, compact};
 use blockyard::job::{Env, Silent};
 use blockyard::model::{BlockId, LabelSet};
 use futures::TryStreamExt;
@@ -49,7 +49,7 @@ pub(crate) async fn task(env: &Env, blocks: &[BlockId]) -> Result<CompactTask> {
     for &id in blocks {
         let meta = Meta::decode(&env.bucket.get(&format!("{id}/meta.json"), 1 << 20).await?)?;
         let objects: Vec<Object> = env.bucket.list(&id.to_string()).try_collect().await?;
-        inputs.push(CompactInput { id, meta: Arc::new(meta), objects: objects.into() });
+        inputs.push(SourceBlock { id, meta: Arc::new(meta), objects: objects.into() });
     }
     let labels = LabelSet::from_iter([("cluster", "eu1")]);
     let resolution = inputs[0].meta.resolution();

@@ -1,13 +1,15 @@
 //! Series entries of a batch whose chunks have their places.
 
-use super::assemble::Assembled;
+use std::sync::Arc;
+
+use super::assemble::Column;
 use super::merge::MergedBatch;
 use crate::format::index::{ChunkMeta, TooLong, encode_series};
 use crate::format::segment::ChunkRef;
 
 /// Encoded series entries, each at a multiple of 16 bytes from the start of the first.
 pub(super) struct Entries {
-    pub(super) merged: MergedBatch,
+    pub(super) merged: Arc<MergedBatch>,
     /// Entries with the padding between them, none behind the last.
     pub(super) bytes: Vec<u8>,
     /// For each entry its series in `merged`, and where it begins, in units of 16 bytes.
@@ -16,20 +18,20 @@ pub(super) struct Entries {
     pub(super) chunk_max_bytes: u64,
 }
 
-/// Encodes the entries of `batch`, whose chunks lie at `places`.
-pub(super) fn encode(batch: Assembled, places: &[ChunkRef]) -> Result<Entries, TooLong> {
+/// Encodes the entries of `column`, whose chunks lie at `places`.
+pub(super) fn encode(merged: Arc<MergedBatch>, column: &Column, places: &[ChunkRef]) -> Result<Entries, TooLong> {
     let mut out = Entries {
-        bytes: Vec::with_capacity(batch.series.len() * 96 + batch.chunks.len() * 12),
-        starts: Vec::with_capacity(batch.series.len()),
+        bytes: Vec::with_capacity(column.series.len() * 96 + column.chunks.len() * 12),
+        starts: Vec::with_capacity(column.series.len()),
         chunk_max_bytes: 0,
-        merged: MergedBatch::default(),
+        merged,
     };
     let mut metas = Vec::new();
     let mut from = 0usize;
-    for &(series, end) in &batch.series {
+    for &(series, end) in &column.series {
         let end = end as usize;
         metas.clear();
-        metas.extend(batch.chunks[from..end].iter().zip(&places[from..end]).map(|(c, &reference)| ChunkMeta {
+        metas.extend(column.chunks[from..end].iter().zip(&places[from..end]).map(|(c, &reference)| ChunkMeta {
             min_time: c.min_time,
             max_time: c.max_time,
             reference,
@@ -43,8 +45,7 @@ pub(super) fn encode(batch: Assembled, places: &[ChunkRef]) -> Result<Entries, T
         }
         out.bytes.resize(out.bytes.len().next_multiple_of(16), 0);
         out.starts.push((series, (out.bytes.len() / 16) as u32));
-        encode_series(&mut out.bytes, batch.merged.labels(series as usize), &metas)?;
+        encode_series(&mut out.bytes, out.merged.labels(series as usize), &metas)?;
     }
-    out.merged = batch.merged;
     Ok(out)
 }

@@ -4,11 +4,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::LOOK_AND_MARK;
+use super::hooks::{Edit, Judge, SeriesView, SharedSymbols, Verdict};
 use super::symbols::Remap;
 use crate::error::Error;
 use crate::format::Malformed;
-use crate::format::index::{ChunkMeta, Version, decode_series};
-use crate::format::tombstones::{Interval, Tombstones};
+use crate::format::index::{ChunkMeta, Version, decode_series, series_entry_len};
+use crate::format::tombstones::{Interval, Intervals, Tombstones};
 use crate::model::{BlockId, Millis, TimeRange};
 
 /// What an error says of a chunk that begins before the one in front of it ended.
@@ -28,11 +30,15 @@ pub(super) struct Rules {
     pub(super) tombstones: Option<Tombstones>,
     /// Label names of a series may come out of order (`--debug.accept-malformed-index`).
     pub(super) accept_malformed: bool,
+    pub(super) judge: Judge,
+    pub(super) edit: Option<Arc<dyn Edit>>,
+    /// The merged table, where a hook wants to see labels.
+    pub(super) symbols: Option<SharedSymbols>,
 }
 
 impl Rules {
     pub(super) fn error(&self, m: Malformed) -> Error {
-        Error::from(m).block(self.block).next("run `tools bucket verify` on the block, then replace it or mark it no-compact")
+        Error::from(m).block(self.block).next(LOOK_AND_MARK)
     }
 }
 
@@ -51,6 +57,10 @@ pub(super) struct SeriesBatch {
     ends: Vec<Ends>,
     /// Which series lose samples, and when; almost always empty. Ordered by series.
     deletions: Vec<(u32, Arc<[Interval]>)>,
+    /// What the edit said about its series.
+    pub(super) log: Vec<u8>,
+    /// Series entries that could not be read and were left out.
+    pub(super) lost: Vec<Malformed>,
 }
 
 impl SeriesBatch {
@@ -95,7 +105,22 @@ pub(super) fn decode(bytes: &[u8], base: u64, rules: &Rules) -> Result<SeriesBat
             return Ok(batch);
         }
         let position = base + at as u64;
-        at += entry(&bytes[at..], position, rules, &mut batch).map_err(|m| rules.error(m))?;
+        let rest = &bytes[at..];
+        let (labels, chunks) = (batch.labels.len(), batch.chunks.len());
+        at += match entry(rest, position, rules, &mut batch) {
+            Ok(len) => len,
+            Err(why) => {
+                let len = series_entry_len(rest, position).ok().flatten().filter(|&len| len <= rest.len());
+                let (Judge::Lenient(salvage), Some(len)) = (&rules.judge, len) else { return Err(rules.error(why)) };
+                if !salvage.skips_damage() {
+                    return Err(rules.error(why));
+                }
+                batch.labels.truncate(labels);
+                batch.chunks.truncate(chunks);
+                batch.lost.push(why);
+                len
+            }
+        };
     }
 }
 
@@ -120,13 +145,30 @@ fn entry(bytes: &[u8], position: u64, rules: &Rules, batch: &mut SeriesBatch) ->
         }
         before = Some(*name);
     }
-    judge(&batch.chunks[first_chunk..], rules, position)?;
+    match rules.judge {
+        Judge::Strict => judge(&batch.chunks[first_chunk..], rules, position)?,
+        Judge::Lenient(_) if batch.chunks.len() == first_chunk => return Err(bad("a series without chunks".into())),
+        Judge::Lenient(_) => {}
+    }
 
     let reference = match rules.version {
         Version::V1 => position,
         Version::V2 => position / 16,
     };
     let deleted: &[Interval] = rules.tombstones.as_ref().and_then(|t| t.get(reference)).map_or(&[], |i| i.as_slice());
+    let mut edited = Intervals::new();
+    let deleted = match edit(rules, first_label, first_chunk, batch) {
+        Verdict::Keep => deleted,
+        Verdict::Drop => {
+            batch.labels.truncate(first_label);
+            batch.chunks.truncate(first_chunk);
+            return Ok(len);
+        }
+        Verdict::Cut(intervals) => {
+            deleted.iter().copied().chain(intervals).for_each(|i| edited.add(i));
+            edited.as_slice()
+        }
+    };
     let (keep_from, keep_to) = rules.keep;
     let all = &batch.chunks[first_chunk..];
     let cut_front = all.iter().any(|c| c.max_time >= keep_from && c.min_time < keep_from);
@@ -144,6 +186,13 @@ fn entry(bytes: &[u8], position: u64, rules: &Rules, batch: &mut SeriesBatch) ->
     } else {
         Err(bad("more labels or chunks than one batch can hold".into()))
     }
+}
+
+/// What the edit says of the series that was decoded last.
+fn edit(rules: &Rules, first_label: usize, first_chunk: usize, batch: &mut SeriesBatch) -> Verdict {
+    let (Some(edit), Some(symbols)) = (&rules.edit, &rules.symbols) else { return Verdict::Keep };
+    let series = SeriesView { symbols, labels: &batch.labels[first_label..], chunks: &batch.chunks[first_chunk..] };
+    edit.decide(series, &mut batch.log)
 }
 
 /// The index checks that upstream makes before it compacts, on one series.

@@ -1,18 +1,22 @@
 //! Chunk records of merged series: copied whole where they only stand behind one another, merged
-//! where they overlap, re-encoded where samples are deleted.
+//! where they overlap, re-encoded where samples are deleted; one column of them an output.
 //!
 //! Every record is checked once, against its stored checksum, and goes out with it.
 
+use std::sync::Arc;
+
 use super::chunks::{Records, Run};
 use super::decode::SeriesBatch;
+use super::hooks::{Candidate, Join, Judge, Lost, Salvage, SeriesView, SharedSymbols};
 use super::merge::{MergedBatch, Piece};
+use super::{Content, LOOK_AND_MARK};
 use crate::error::Error;
 use crate::format::Malformed;
 use crate::format::chunk::{self, Encoding, Samples};
 use crate::format::index::ChunkMeta;
 use crate::format::segment::{ChunkRef, encode_record, encoded_len};
 use crate::model::{BlockId, Millis};
-use crate::series::{Chunk, merge_overlapping, without};
+use crate::series::{Chunk, without};
 
 /// A record that has no place yet.
 #[derive(Clone, Copy, Debug)]
@@ -25,14 +29,19 @@ pub(super) struct OutChunk {
 
 /// What went out, for `meta.json`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) series: u64,
-    pub(super) chunks: u64,
-    pub(super) samples: u64,
-    pub(super) float_samples: u64,
-    pub(super) histogram_samples: u64,
+pub struct Counts {
+    /// Series.
+    pub series: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples; in aggregates, windows.
+    pub samples: u64,
+    /// Those in chunks of floats.
+    pub float_samples: u64,
+    /// Those in chunks of histograms.
+    pub histogram_samples: u64,
     /// Chunks in encodings that Go components of today cannot read.
-    pub(super) new_encodings: u64,
+    pub new_encodings: u64,
 }
 
 impl Counts {
@@ -61,20 +70,55 @@ impl Counts {
     }
 }
 
-/// A merged batch with its chunk records, which have no place yet.
-pub(super) struct Assembled {
-    pub(super) merged: MergedBatch,
+/// What a batch puts into one output: chunk records, which have no place yet.
+#[derive(Default)]
+pub(super) struct Column {
     /// Records, one behind the other.
     pub(super) bytes: Vec<u8>,
     pub(super) chunks: Vec<OutChunk>,
-    /// Series that kept chunks: their number in `merged`, and where their chunks end.
+    /// Series that have chunks here: their number in the merged batch, and where their chunks end.
     pub(super) series: Vec<(u32, u32)>,
     pub(super) counts: Counts,
+}
+
+impl Column {
+    /// Appends a record that has to be made.
+    fn push(&mut self, chunk: &Chunk) -> Result<(), Malformed> {
+        self.counts.chunk(chunk.encoding, &chunk.data)?;
+        encode_record(&mut self.bytes, chunk.encoding.as_byte(), &chunk.data);
+        self.chunks.push(OutChunk { min_time: chunk.min_time, max_time: chunk.max_time, data_bytes: chunk.data.len() as u32 });
+        Ok(())
+    }
+
+    /// Appends a record as it is.
+    fn copy(&mut self, candidate: Candidate<'_>, whole: &[u8]) -> Result<(), Malformed> {
+        self.counts.chunk(candidate.encoding, candidate.data)?;
+        self.bytes.extend_from_slice(whole);
+        self.chunks.push(OutChunk {
+            min_time: candidate.meta.min_time,
+            max_time: candidate.meta.max_time,
+            data_bytes: candidate.data.len() as u32,
+        });
+        Ok(())
+    }
+}
+
+/// A merged batch with what goes out of it, one column an output.
+pub(super) struct Assembled {
+    pub(super) merged: Arc<MergedBatch>,
+    pub(super) columns: Vec<Column>,
+    /// Chunks that were damaged and left out.
+    pub(super) lost: Vec<Lost>,
 }
 
 /// What assembling needs to know of the job.
 pub(super) struct Rules {
     pub(super) blocks: Vec<BlockId>,
+    pub(super) outputs: Vec<Content>,
+    pub(super) join: Join,
+    pub(super) judge: Judge,
+    /// The merged table, where what is lost has to be named.
+    pub(super) symbols: Option<SharedSymbols>,
 }
 
 /// Collects the records of `merged` from `runs`, one list of runs an input.
@@ -82,25 +126,31 @@ pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) ->
     let mut job = Assembling {
         records: runs.iter().map(|r| Records::new(r)).collect(),
         rules,
-        out: Assembled {
+        out: Column {
             bytes: Vec::with_capacity(merged.chunk_bytes()),
             chunks: Vec::with_capacity(merged.chunks()),
             series: Vec::with_capacity(merged.len()),
             counts: Counts::default(),
-            merged: MergedBatch::default(),
         },
+        lost: Vec::new(),
     };
     for series in 0..merged.len() {
         job.series(&merged, series)?;
     }
-    job.out.merged = merged;
-    Ok(job.out)
+    let mut plain = Some(job.out);
+    let column = |content: &Content| match content {
+        Content::Plain => plain.take().unwrap_or_default(),
+    };
+    let columns = rules.outputs.iter().map(column).collect();
+    Ok(Assembled { columns, lost: job.lost, merged: Arc::new(merged) })
 }
 
 struct Assembling<'a> {
     records: Vec<Records<'a>>,
     rules: &'a Rules,
-    out: Assembled,
+    /// The chunks of the inputs as one list a series.
+    out: Column,
+    lost: Vec<Lost>,
 }
 
 impl Assembling<'_> {
@@ -109,7 +159,11 @@ impl Assembling<'_> {
         let first = self.out.chunks.len();
         let begin = self.out.bytes.len();
         let intact = pieces.iter().all(|p| source(merged, p).1.deletions(p.series as usize).is_empty());
-        if let ([piece], true) = (pieces, intact) {
+        if let Judge::Lenient(salvage) = &self.rules.judge {
+            for piece in pieces {
+                self.salvage(merged, series, piece, &**salvage)?;
+            }
+        } else if let ([piece], true) = (pieces, intact) {
             self.copy(merged, piece)?;
         } else if intact && let Some(order) = one_after_the_other(merged, pieces) {
             for piece in order {
@@ -143,13 +197,8 @@ impl Assembling<'_> {
             let (record, whole) =
                 self.records[input].get(meta.reference).map_err(|m| damaged(self.rules, input, meta.reference, m))?;
             let encoding = encoding_of(record.encoding, meta).map_err(|m| damaged(self.rules, input, meta.reference, m))?;
-            self.out.counts.chunk(encoding, record.data).map_err(|m| damaged(self.rules, input, meta.reference, m))?;
-            self.out.bytes.extend_from_slice(whole);
-            self.out.chunks.push(OutChunk {
-                min_time: meta.min_time,
-                max_time: meta.max_time,
-                data_bytes: record.data.len() as u32,
-            });
+            let candidate = Candidate { meta: *meta, encoding, data: record.data };
+            self.out.copy(candidate, whole).map_err(|m| damaged(self.rules, input, meta.reference, m))?;
         }
         Ok(())
     }
@@ -206,17 +255,61 @@ impl Assembling<'_> {
         }
         let chunks = match lists.len() {
             1 => lists.remove(0),
-            _ => match merge_overlapping(lists) {
+            _ => match self.rules.join.join(lists) {
                 Ok(chunks) => chunks,
                 Err(m) => return Err(self.blame(merged, pieces, m)),
             },
         };
         for c in chunks {
-            self.out.counts.chunk(c.encoding, &c.data).map_err(|m| self.damaged(source(merged, &pieces[0]).0, m))?;
-            encode_record(&mut self.out.bytes, c.encoding.as_byte(), &c.data);
-            self.out.chunks.push(OutChunk { min_time: c.min_time, max_time: c.max_time, data_bytes: c.data.len() as u32 });
+            self.out.push(&c).map_err(|m| self.damaged(source(merged, &pieces[0]).0, m))?;
         }
         Ok(())
+    }
+
+    /// Chunk by chunk, as the judge has it.
+    fn salvage(&mut self, merged: &MergedBatch, series: usize, piece: &Piece, salvage: &dyn Salvage) -> Result<(), Error> {
+        let (input, batch) = source(merged, piece);
+        let deletions: Vec<_> = batch.deletions(piece.series as usize).iter().map(|d| (d.min, d.max)).collect();
+        let mut before: Option<(ChunkMeta, Encoding, Vec<u8>)> = None;
+        for &meta in batch.chunks(piece.series as usize) {
+            let read = self.records[input].get(meta.reference).and_then(|(record, whole)| {
+                let encoding = encoding_of(record.encoding, &meta)?;
+                chunk::sample_count(encoding, record.data)?;
+                Ok((Candidate { meta, encoding, data: record.data }, whole))
+            });
+            let (candidate, whole) = match read {
+                Ok(read) => read,
+                Err(why) if salvage.skips_damage() => {
+                    let labels = self.labels(merged, series);
+                    self.lost.push(Lost { labels, chunk: Some(meta), why });
+                    continue;
+                }
+                Err(m) => return Err(damaged(self.rules, input, meta.reference, m)),
+            };
+            let last = before.as_ref().map(|b| Candidate { meta: b.0, encoding: b.1, data: &b.2 });
+            let wrong = |m| damaged(self.rules, input, meta.reference, m);
+            if !salvage.keeps(last, candidate).map_err(wrong)? {
+                continue;
+            }
+            before = Some((meta, candidate.encoding, candidate.data.to_vec()));
+            if deletions.is_empty() {
+                self.out.copy(candidate, whole).map_err(wrong)?;
+                continue;
+            }
+            let Candidate { encoding, data, .. } = candidate;
+            let chunk = Chunk { min_time: meta.min_time, max_time: meta.max_time, encoding, data: data.to_vec() };
+            if let Some(chunk) = without(chunk, &deletions).map_err(wrong)? {
+                self.out.push(&chunk).map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn labels(&self, merged: &MergedBatch, series: usize) -> Vec<(String, String)> {
+        let Some(symbols) = &self.rules.symbols else { return Vec::new() };
+        let view = SeriesView { symbols, labels: merged.labels(series), chunks: &[] };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        view.labels().map(|(name, value)| (text(name), text(value))).collect()
     }
 
     /// Names the chunk that did not decode: the merge of many does not know which it was.
@@ -238,16 +331,18 @@ impl Assembling<'_> {
     }
 
     fn damaged(&self, input: usize, m: Malformed) -> Error {
-        Error::from(m).block(self.rules.blocks[input]).next(NEXT)
+        Error::from(m).block(self.rules.blocks[input]).next(LOOK_AND_MARK)
     }
 }
-
-const NEXT: &str = "run `tools bucket verify -i chunks` on the block, then replace it or mark it no-compact";
 
 #[cold]
 fn damaged(rules: &Rules, input: usize, at: ChunkRef, m: Malformed) -> Error {
     let segment = format!("chunks/{:06}", u64::from(at.segment()) + 1);
-    Error::new(crate::error::Kind::Corrupt, m.why).block(rules.blocks[input]).part(segment).at(u64::from(at.offset())).next(NEXT)
+    Error::new(crate::error::Kind::Corrupt, m.why)
+        .block(rules.blocks[input])
+        .part(segment)
+        .at(u64::from(at.offset()))
+        .next(LOOK_AND_MARK)
 }
 
 fn source<'a>(merged: &'a MergedBatch, piece: &Piece) -> (usize, &'a SeriesBatch) {

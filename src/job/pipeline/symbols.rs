@@ -9,6 +9,7 @@ use crate::block::RangeStream;
 use crate::error::Result;
 use crate::format::Malformed;
 use crate::format::index::{SymbolStep, SymbolStream, SymbolTableWriter, TooLong, Version};
+use crate::job::compute::Pool;
 
 /// Translates one input's symbol references.
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ impl SymbolMerge {
 pub(super) async fn merge_symbols(
     mut merge: SymbolMerge,
     streams: &mut [RangeStream],
-    pool: &super::pool::Pool,
+    pool: &Pool,
     damaged: impl Fn(usize, Malformed) -> crate::error::Error,
 ) -> Result<(SymbolTableWriter, Vec<Remap>)> {
     loop {

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::decode::{Rules, SeriesBatch, decode};
-use super::pool::{Pool, Running};
+use super::hooks::{Judge, Lost};
 use crate::block::{RangeStream, ReadAhead};
 use crate::bucket::Bucket;
 use crate::error::{Error, Kind, Result};
 use crate::format::index::{Version, series_entry_len};
+use crate::job::compute::{Pool, Running};
 
 /// Bytes of series entries that are decoded as one batch, at least one entry.
 const BATCH_BYTES: usize = 256 << 10;
@@ -56,8 +57,27 @@ impl SeriesFeed {
     pub(super) async fn next(&mut self) -> Result<Option<SeriesBatch>> {
         while self.decoding.len() < BATCHES_AHEAD && self.cut().await? {}
         match self.decoding.pop_front() {
-            Some(batch) => batch.await?.map(Some),
+            Some(batch) => {
+                let mut batch = batch.await??;
+                self.tell(&mut batch);
+                Ok(Some(batch))
+            }
             None => Ok(None),
+        }
+    }
+
+    /// Hands over what was said about the batch, which is the next in the order of the index.
+    fn tell(&self, batch: &mut SeriesBatch) {
+        if let Some(edit) = &self.rules.edit
+            && !batch.log.is_empty()
+        {
+            edit.collect(std::mem::take(&mut batch.log));
+        }
+        if let Judge::Lenient(salvage) = &self.rules.judge
+            && !batch.lost.is_empty()
+        {
+            let lost = batch.lost.drain(..).map(|why| Lost { labels: Vec::new(), chunk: None, why });
+            salvage.lost(lost.collect());
         }
     }
 

@@ -1,0 +1,124 @@
+//! One pass from blocks to blocks: inputs are streamed from the bucket, outputs are streamed into it,
+//! nothing of either lies on the local disk. Compaction, downsampling and rewriting differ only in their
+//! [`Work`]: which blocks go in, which come out, and what happens to series on the way.
+//!
+//! The data's road: symbol tables are merged first (`symbols`), so that from then on labels are
+//! integers; series sections are decoded in batches (`input`, `decode`), where series may be left out or
+//! cut (`hooks`), merged (`merge`), their chunk records fetched (`chunks`) and collected into one column an
+//! output (`assemble`), given a place by one cursor an output, their entries encoded (`entries`) and
+//! appended, their postings gathered (`block::build`). What comes out is wholly in the bucket and not
+//! visible: the job describes it in a `meta.json`, and [`publish`] writes that (`output`).
+//!
+//! *Order*: three pipelines run side by side, joined by bounded queues that keep the order of batches:
+//! merge and fetch; place chunks; place series. What runs on the pool in between may finish in any
+//! order, so any number of threads gives the same bytes.
+//!
+//! *Memory*: read-ahead an input, a bounded number of batches, the merged symbol table, and postings
+//! up to their budget an output.
+
+mod assemble;
+mod chunks;
+mod decode;
+mod entries;
+mod hooks;
+mod input;
+mod merge;
+mod output;
+mod run;
+mod source;
+mod symbols;
+
+use std::sync::Arc;
+
+use super::JobId;
+use crate::error::{Error, Kind};
+use crate::format::segment::DEFAULT_SEGMENT_BYTES;
+use crate::model::{BlockId, Millis};
+
+pub use assemble::Counts;
+pub use hooks::{Candidate, Edit, Join, Judge, Lost, Salvage, SeriesView, Verdict};
+pub use output::{Built, publish};
+pub use run::build;
+pub use source::SourceBlock;
+
+/// Postings of one output in memory before they are written out as a run (bytes).
+pub const DEFAULT_POSTINGS_BYTES: usize = 256 << 20;
+
+/// Hashes of files that go into `meta.json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashFunc {
+    /// None.
+    #[default]
+    None,
+    /// SHA-256.
+    Sha256,
+}
+
+/// What is made of the inputs' samples in one output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The inputs' chunks, at the inputs' resolution.
+    Plain,
+}
+
+/// A block that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// Its id.
+    pub id: BlockId,
+    /// What goes into it.
+    pub content: Content,
+}
+
+/// One pass that was decided on.
+pub struct Work<'a> {
+    /// Number of the job for its report.
+    pub job: JobId,
+    /// What goes in, in the order of the plan: by minimum time.
+    pub inputs: &'a [SourceBlock],
+    /// What comes out, at most one block of each content.
+    pub outputs: Vec<Output>,
+    /// First and last millisecond that go out, both within: chunks beyond are left out, others cut.
+    pub keep: (Millis, Millis),
+    /// How chunks of one series that overlap become one list.
+    pub join: Join,
+    /// What happens to inputs that are not as they should be.
+    pub judge: Judge,
+    /// Which series are left out or cut; `None` leaves all as they are.
+    pub edit: Option<Arc<dyn Edit>>,
+    /// Label names of a series may come out of order.
+    pub accept_malformed_index: bool,
+    /// Whether files are hashed.
+    pub hash_func: HashFunc,
+    /// Where chunk segments are cut, in bytes.
+    pub segment_bytes: u64,
+    /// Postings of an output kept in memory, in bytes; above, they go to scratch.
+    pub postings_bytes: usize,
+}
+
+impl<'a> Work<'a> {
+    /// All samples of `inputs` into `outputs`, with everything else as upstream has it.
+    pub fn new(job: JobId, inputs: &'a [SourceBlock], outputs: Vec<Output>) -> Self {
+        Work {
+            job,
+            inputs,
+            outputs,
+            keep: (Millis::MIN, Millis::MAX),
+            join: Join::OneToOne,
+            judge: Judge::Strict,
+            edit: None,
+            accept_malformed_index: false,
+            hash_func: HashFunc::None,
+            segment_bytes: DEFAULT_SEGMENT_BYTES,
+            postings_bytes: DEFAULT_POSTINGS_BYTES,
+        }
+    }
+}
+
+/// What a person does about a damaged input.
+const LOOK_AND_MARK: &str = "run `tools bucket verify` on the block, then replace it or mark it no-compact";
+
+/// Whether an input's chunks are out of order, for which its block can be marked and left out.
+pub fn is_out_of_order(error: &Error) -> bool {
+    error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::OUT_OF_ORDER)
+}

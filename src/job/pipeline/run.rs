@@ -1,0 +1,216 @@
+//! Carrying out one pass: opening inputs, running the pipelines, leaving whole blocks or no trace.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::assemble::{self, Assembled, assemble};
+use super::chunks::ChunkFeed;
+use super::decode::Rules;
+use super::entries::{self, Entries};
+use super::hooks::Judge;
+use super::input::SeriesFeed;
+use super::merge::{Merger, Step};
+use super::output::{Built, Sinks};
+use super::source::read_ahead;
+use super::symbols::{SymbolMerge, merge_symbols};
+use super::{LOOK_AND_MARK, Work};
+use crate::block::{RangeStream, discard};
+use crate::error::{Error, Kind, Result};
+use crate::format::index::{self, SymbolTable, Version};
+use crate::job::compute::{Pool, Running};
+use crate::job::{Env, Event, Level};
+
+/// Carries out `work`. What comes back, in the order of the outputs, is wholly in the bucket without a
+/// `meta.json`, to be published or discarded; `None` where no sample was left for an output.
+///
+/// # Errors
+/// `Corrupt` and `Unsupported` name the block, part and offset; `Limit` when an output would not fit
+/// the format; `Cancelled` when asked to stop; else what the bucket says. Then nothing stays behind.
+pub async fn build(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
+    if matches!(work.judge, Judge::Lenient(_)) && work.inputs.len() != 1 {
+        return Err(Error::new(Kind::Invalid, "what is left of damaged blocks is taken from one at a time"));
+    }
+    match write(env, work).await {
+        Ok(built) => Ok(built),
+        Err(error) => {
+            // nothing refers to what was uploaded so far: without meta.json it is not a block
+            for output in &work.outputs {
+                if let Err(left) = discard(&env.bucket, output.id).await {
+                    let text = format!("objects of a job that failed are left and will be cleaned by age: {left}");
+                    env.report.event(Event::Note { level: Level::Warn, block: Some(output.id), text: &text });
+                }
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
+    let pool = env.compute();
+    let read_ahead = read_ahead(env.bucket.read_bytes() as u64, work.inputs.len() as u64);
+    let mut shapes = Vec::with_capacity(work.inputs.len());
+    for input in work.inputs {
+        shapes.push(input.open(&env.bucket).await?);
+    }
+
+    let mut streams: Vec<_> = work
+        .inputs
+        .iter()
+        .zip(&shapes)
+        .map(|(input, shape)| RangeStream::new(&env.bucket, input.key("index"), shape.toc.symbols_range(), read_ahead))
+        .collect();
+    let merge = SymbolMerge::new(shapes.iter().map(|s| (s.version, s.toc.symbols)));
+    let (symbols, remaps) =
+        merge_symbols(merge, &mut streams, &pool, |n, m| Error::from(m).block(work.inputs[n].id).next(LOOK_AND_MARK)).await?;
+    drop(streams);
+    let symbols = Bytes::from(symbols.finish());
+    let table = match (&work.edit, &work.judge) {
+        (None, Judge::Strict) => None,
+        _ => Some(Arc::new(SymbolTable::decode(Version::V2, symbols.clone(), index::HEADER_BYTES as u64)?)),
+    };
+
+    let mut series = Vec::with_capacity(work.inputs.len());
+    let mut chunks = Vec::with_capacity(work.inputs.len());
+    for ((input, shape), remap) in work.inputs.iter().zip(&shapes).zip(remaps) {
+        let rules = Rules {
+            block: input.id,
+            version: shape.version,
+            section: shape.toc.series_range(),
+            remap,
+            range: input.meta.time_range(),
+            keep: work.keep,
+            tombstones: input.tombstones(&env.bucket).await?,
+            accept_malformed: work.accept_malformed_index,
+            judge: work.judge.clone(),
+            edit: work.edit.clone(),
+            symbols: table.clone(),
+        };
+        series.push(SeriesFeed::new(&env.bucket, &input.key("index"), Arc::new(rules), pool.clone(), read_ahead));
+        chunks.push(ChunkFeed::new(&env.bucket, input.id, input.segments(), read_ahead));
+    }
+
+    // remapped references may take more bytes than the inputs' own; the bound only sizes upload parts
+    let index_bound = shapes.iter().map(|s| s.len_bytes * 2).sum::<u64>().saturating_add(16 << 20).min(index::MAX_BYTES);
+    let mut sinks = Sinks::begin(env, work, &pool, &symbols, index_bound).await?;
+    let rules = Arc::new(assemble::Rules {
+        blocks: work.inputs.iter().map(|i| i.id).collect(),
+        outputs: work.outputs.iter().map(|o| o.content).collect(),
+        join: work.join,
+        judge: work.judge.clone(),
+        symbols: table,
+    });
+
+    let depth = pool.threads() + 1;
+    let (assembled_send, assembled) = mpsc::channel(depth);
+    let (encoded_send, encoded) = mpsc::channel(depth);
+    let (chunk_sinks, series_sinks) = sinks.halves();
+    let piped = tokio::try_join!(
+        feed(env, work, &pool, rules, series, chunks, assembled_send),
+        place_chunks(&pool, &work.judge, chunk_sinks, assembled, encoded_send),
+        place_series(series_sinks, encoded),
+    );
+    match piped {
+        Ok(_) => sinks.finish(env, work).await,
+        Err(error) => {
+            sinks.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// First pipeline: merges series, fetches their chunk records and has them assembled.
+async fn feed(
+    env: &Env,
+    work: &Work<'_>,
+    pool: &Pool,
+    rules: Arc<assemble::Rules>,
+    mut series: Vec<SeriesFeed>,
+    mut chunks: Vec<ChunkFeed>,
+    out: mpsc::Sender<Running<Result<Assembled>>>,
+) -> Result<()> {
+    let mut merger = Merger::new(rules.blocks.clone());
+    // all inputs begin to read before the first is waited for
+    series.iter_mut().for_each(SeriesFeed::begin);
+    loop {
+        let mut batch = merger.empty_batch();
+        let step = loop {
+            let (step, m, b) = pool
+                .run(move || {
+                    let step = merger.step(&mut batch);
+                    (step, merger, batch)
+                })
+                .await?;
+            (merger, batch) = (m, b);
+            match step? {
+                Step::Need(input) => merger.feed(input, series[input].next().await?)?,
+                done => break done,
+            }
+        };
+        if env.cancel.is_cancelled() {
+            return Err(Error::new(Kind::Cancelled, "asked to stop").next("run it again: nothing was changed"));
+        }
+        if batch.len() > 0 {
+            let mut runs = Vec::with_capacity(chunks.len());
+            let mut read = 0;
+            for (feed, stretches) in chunks.iter_mut().zip(&batch.stretches) {
+                let taken = feed.take(stretches).await?;
+                read += stretches.iter().map(|s| s.last.0 - s.first.0).sum::<u64>();
+                runs.push(taken);
+            }
+            let rules = rules.clone();
+            let running = pool.run(move || assemble(batch, &runs, &rules));
+            if out.send(running).await.is_err() {
+                // the next pipeline has failed and says why
+                return Ok(());
+            }
+            env.report.event(Event::Moved { job: work.job, read, written: 0 });
+        }
+        if step == Step::Done {
+            return Ok(());
+        }
+    }
+}
+
+/// Second pipeline: places chunk records, appends them, and has series entries encoded, one batch an
+/// output.
+async fn place_chunks(
+    pool: &Pool,
+    judge: &Judge,
+    sinks: &mut [super::output::ChunkSink],
+    mut batches: mpsc::Receiver<Running<Result<Assembled>>>,
+    out: mpsc::Sender<Vec<Running<Result<Entries>>>>,
+) -> Result<()> {
+    while let Some(batch) = batches.recv().await {
+        let batch = batch.await??;
+        if let Judge::Lenient(salvage) = judge
+            && !batch.lost.is_empty()
+        {
+            salvage.lost(batch.lost);
+        }
+        let mut encoding = Vec::with_capacity(sinks.len());
+        for (sink, mut column) in sinks.iter_mut().zip(batch.columns) {
+            let places = sink.place(&mut column).await?;
+            let merged = batch.merged.clone();
+            encoding.push(pool.run(move || Ok(entries::encode(merged, &column, &places)?)));
+        }
+        if out.send(encoding).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Third pipeline: places series entries and gathers their postings.
+async fn place_series(
+    sinks: &mut [super::output::SeriesSink],
+    mut batches: mpsc::Receiver<Vec<Running<Result<Entries>>>>,
+) -> Result<()> {
+    while let Some(batch) = batches.recv().await {
+        for (sink, entries) in sinks.iter_mut().zip(batch) {
+            sink.place(entries.await??).await?;
+        }
+    }
+    Ok(())
+}
