@@ -1,6 +1,6 @@
 //! One chunk record: length of the data, encoding, data, checksum.
 
-use crate::encoding::{MAX_LENGTH_FIELD_BYTES, Malformed, crc32c, length_field, put_uvarint, uvarint_len};
+use crate::encoding::{Malformed, crc32c, length_field, put_uvarint, uvarint_len};
 
 /// Bytes of the encoding, which the length field does not count.
 pub const ENCODING_BYTES: usize = 1;
