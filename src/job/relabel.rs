@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 use regex::Regex;
 
 use crate::error::{Error, Kind, Result};
-use crate::model::{BlockId, LabelSet};
+use crate::model::{BlockId, LabelSet, anchored};
 
 /// The label that holds the id of the block while rules are applied.
 pub const BLOCK_ID_LABEL: &str = "__block_id";
@@ -101,10 +101,7 @@ pub fn keeps(rules: &[Rule], block: BlockId, labels: &LabelSet, without: &[Strin
 
 impl Rule {
     fn new(written: Written) -> Result<Self, String> {
-        let pattern = || {
-            let anchored = format!("^(?s:{})$", written.regex);
-            Regex::new(&anchored).map_err(|e| format!("regex {:?}: {e}", written.regex))
-        };
+        let pattern = || anchored(&written.regex).map_err(|e| e.to_string());
         let action = match written.action.to_lowercase().as_str() {
             "keep" => Action::Keep(pattern()?),
             "drop" => Action::Drop(pattern()?),
@@ -189,7 +186,7 @@ mod tests {
             ("- action: shuffle", "unknown relabel action \"shuffle\""),
             ("- action: hashmod\n  target_label: x", "requires non-zero modulus"),
             ("- action: hashmod\n  modulus: 2", "requires 'target_label' value"),
-            ("- action: keep\n  regex: \"(\"", "regex \"(\""),
+            ("- action: keep\n  regex: \"(\"", "regular expression \"(\""),
             ("action: keep", "relabel configuration"),
         ] {
             let error = parse_rules(yaml).unwrap_err();

@@ -3,13 +3,21 @@
 mod histogram;
 mod id;
 mod labels;
+mod matcher;
+mod pattern;
+mod quote;
 mod sample;
+mod selector;
 mod time;
 mod timestamp;
 
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint};
 pub use id::BlockId;
 pub use labels::LabelSet;
+pub use matcher::{METRIC_NAME, MatchOp, Matcher, all_match, show_matchers};
+pub use pattern::{BadPattern, Pattern, anchored};
+pub use quote::{is_plain_name, quote};
 pub use sample::{STALE_NAN_BITS, Sample, Value, is_stale};
+pub use selector::{BadSelector, parse_selector};
 pub use time::{Millis, TimeRange};
 pub use timestamp::Timestamp;
