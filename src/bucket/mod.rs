@@ -16,10 +16,12 @@ mod provider;
 mod requests;
 mod upload;
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -33,8 +35,8 @@ use disk::Disk;
 use key::Keys;
 use objects::Objects;
 pub use provider::{Opened, expand_env};
-use requests::Counters;
-pub use requests::{Requests, Tally};
+use requests::{Counters, Listing};
+pub use requests::{Measured, Requests, SECONDS, Tally, sizes};
 use upload::Sink;
 pub use upload::Upload;
 
@@ -172,11 +174,12 @@ impl Bucket {
     /// `NotFound`; `Limit` when it is larger; `Unavailable`, `Denied` from the provider.
     pub async fn get(&self, key: &str, limit_bytes: u64) -> Result<Bytes> {
         let path = self.inner.keys.object(key)?;
+        let began = Instant::now();
         let got = match &self.inner.store {
             Store::Disk(disk) => disk.get(&path, limit_bytes).await,
             Store::Objects(objects) => objects.get(&path, limit_bytes).await,
         };
-        self.inner.counters.get.note(&got, |bytes| bytes.len() as u64);
+        self.inner.counters.get.note(began, &got, |bytes| bytes.len() as u64);
         got.map_err(|e| e.part(key))
     }
 
@@ -198,8 +201,9 @@ impl Bucket {
                 let (each, counters) = (each.clone(), Arc::clone(&self.inner.counters));
                 let named: Vec<String> = keys.to_vec();
                 let keys = keys.iter().map(|key| self.inner.keys.object(key)).collect();
+                let began = Cell::new(Instant::now());
                 disk.get_many(keys, limit_bytes, move |n, got| {
-                    counters.get.note(&got, |bytes| bytes.len() as u64);
+                    counters.get.note(began.replace(Instant::now()), &got, |bytes| bytes.len() as u64);
                     each(batch * MANY_ON_A_THREAD + n, got.map_err(|e| e.part(&*named[n])))
                 })
             });
@@ -226,11 +230,12 @@ impl Bucket {
         if range.start > range.end {
             return Err(Error::new(Kind::Invalid, format!("{}..{} is no range", range.start, range.end)).part(key));
         }
+        let began = Instant::now();
         let got = match &self.inner.store {
             Store::Disk(disk) => disk.get_range(&path, range).await,
             Store::Objects(objects) => objects.get_range(&path, range).await,
         };
-        self.inner.counters.get_range.note(&got, |bytes| bytes.len() as u64);
+        self.inner.counters.get_range.note(began, &got, |bytes| bytes.len() as u64);
         got.map_err(|e| e.part(key))
     }
 
@@ -239,8 +244,9 @@ impl Bucket {
     /// # Errors
     /// `Unavailable`, `Denied` from the provider.
     pub async fn head(&self, key: &str) -> Result<Option<Object>> {
+        let began = Instant::now();
         let found = self.look(key).await;
-        self.inner.counters.attributes.note(&found, |_| 0);
+        self.inner.counters.attributes.note(began, &found, |_| 0);
         found
     }
 
@@ -249,8 +255,9 @@ impl Bucket {
     /// # Errors
     /// `Unavailable`, `Denied` from the provider.
     pub async fn exists(&self, key: &str) -> Result<bool> {
+        let began = Instant::now();
         let found = self.look(key).await;
-        self.inner.counters.exists.note(&found, |_| 0);
+        self.inner.counters.exists.note(began, &found, |_| 0);
         Ok(found?.is_some())
     }
 
@@ -271,8 +278,11 @@ impl Bucket {
             Store::Objects(objects) => objects.list(&folder),
         };
         let (inner, prefix) = (Arc::clone(&self.inner), prefix.to_owned());
-        inner.counters.iter.note(&Ok(()), |()| 0);
-        found.map(move |object| object.map(|o| inner.strip(o)).map_err(|e| e.part(prefix.as_str()))).boxed()
+        let mut listing = Listing::begin(Arc::clone(&inner.counters));
+        let own = move |object: Result<Object>| {
+            object.map(|o| inner.strip(o)).inspect_err(|e| listing.failed(e)).map_err(|e| e.part(prefix.as_str()))
+        };
+        found.map(own).boxed()
     }
 
     /// Objects and folders directly below `folder` ("" for the root), ordered; of a folder that
@@ -282,11 +292,12 @@ impl Bucket {
     /// `Unavailable`, `Denied` from the provider.
     pub async fn list_folder(&self, folder: &str) -> Result<Folder> {
         let path = self.inner.keys.folder(folder)?;
+        let began = Instant::now();
         let listed = match &self.inner.store {
             Store::Disk(disk) => disk.list_folder(&path).await,
             Store::Objects(objects) => objects.list_folder(&path).await,
         };
-        self.inner.counters.iter.note(&listed, |_| 0);
+        self.inner.counters.iter.note(began, &listed, |_| 0);
         let listed = listed.map_err(|e| e.part(folder))?;
         let strip = |full: String| self.inner.keys.strip(&full).to_owned();
         Ok(Folder {
@@ -302,11 +313,12 @@ impl Bucket {
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         let path = self.inner.keys.object(key)?;
         let len = bytes.len() as u64;
+        let began = Instant::now();
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.put(&path, bytes).await,
             Store::Objects(objects) => objects.put(&path, bytes).await,
         };
-        self.inner.counters.upload.note(&done, |()| len);
+        self.inner.counters.uploaded(began, &done, |()| len);
         done.map_err(|e| e.part(key))
     }
 
@@ -320,12 +332,13 @@ impl Bucket {
             return Err(Error::new(Kind::Invalid, "an object cannot be copied onto itself").part(from));
         }
         let (source, target) = (self.inner.keys.object(from)?, self.inner.keys.object(to)?);
+        let began = Instant::now();
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.copy(&source, &target).await,
             Store::Objects(_) if len_bytes > MAX_COPY_BYTES => return self.pass(from, self, to, len_bytes).await,
             Store::Objects(objects) => objects.copy(&source, &target).await.map(|()| len_bytes),
         };
-        self.inner.counters.copy.note(&done, |_| len_bytes);
+        self.inner.counters.copy.note(began, &done, |_| len_bytes);
         done.map_err(|e| e.part(from))?;
         match self.head(to).await? {
             Some(held) if held.len_bytes == len_bytes => Ok(()),
@@ -371,13 +384,13 @@ impl Bucket {
     /// `Limit` when the bound is above what the provider takes; `Unavailable`, `Denied`.
     pub async fn upload(&self, key: &str, bound_bytes: u64) -> Result<Upload> {
         let path = self.inner.keys.object(key)?;
-        let counters = Arc::clone(&self.inner.counters);
+        let (counters, began) = (Arc::clone(&self.inner.counters), Instant::now());
         let sink = match &self.inner.store {
             Store::Disk(disk) => disk.stage(&path).await.map(Sink::Disk),
             Store::Objects(objects) => objects.upload(&path, bound_bytes, Arc::clone(&counters)).map(Sink::Parts),
         };
         let sink = sink.map_err(|e| e.part(key))?;
-        Ok(Upload { key: key.to_owned(), bound_bytes, written: 0, sink, counters })
+        Ok(Upload { key: key.to_owned(), bound_bytes, written: 0, sink, counters, began })
     }
 
     /// Deletes an object; deleting what is not there is no error.
@@ -386,11 +399,12 @@ impl Bucket {
     /// `Unavailable`, `Denied` from the provider.
     pub async fn delete(&self, key: &str) -> Result<()> {
         let path = self.inner.keys.object(key)?;
+        let began = Instant::now();
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.delete(&path).await,
             Store::Objects(objects) => objects.delete(&path).await,
         };
-        self.inner.counters.delete.note(&done, |()| 0);
+        self.inner.counters.delete.note(began, &done, |()| 0);
         done.map_err(|e| e.part(key))
     }
 
@@ -402,11 +416,12 @@ impl Bucket {
     /// # Errors
     /// `NotFound`, `Denied`, `Unavailable` from the provider; `Invalid` when the directory is a file.
     pub async fn check(&self) -> Result<()> {
+        let began = Instant::now();
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.check().await,
             Store::Objects(objects) => objects.check(&self.inner.keys.folder("")?).await,
         };
-        self.inner.counters.iter.note(&done, |()| 0);
+        self.inner.counters.iter.note(began, &done, |()| 0);
         done.map_err(|e| e.part(self.inner.name.as_str()))
     }
 
@@ -419,6 +434,7 @@ impl Bucket {
     /// `Unavailable`, `Denied` from the provider.
     pub async fn list_unfinished_uploads(&self, prefix: &str) -> Result<Vec<Unfinished>> {
         let folder = self.inner.keys.folder(prefix)?;
+        let began = Instant::now();
         let listed = match &self.inner.store {
             Store::Disk(disk) => disk.list_unfinished(&folder).await,
             Store::Objects(objects) => match &objects.beyond {
@@ -426,7 +442,7 @@ impl Bucket {
                 None => Ok(Vec::new()),
             },
         };
-        self.inner.counters.iter.note(&listed, |_| 0);
+        self.inner.counters.iter.note(began, &listed, |_| 0);
         let mut listed = listed.map_err(|e| e.part(prefix))?;
         for upload in &mut listed {
             upload.key = self.inner.keys.strip(&upload.key).to_owned();
@@ -441,6 +457,7 @@ impl Bucket {
     /// `Unavailable`, `Denied` from the provider.
     pub async fn abort_unfinished(&self, upload: &Unfinished) -> Result<()> {
         let path = self.inner.keys.object(&upload.key)?;
+        let began = Instant::now();
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.abort_unfinished(&path, &upload.id).await,
             Store::Objects(objects) => match &objects.beyond {
@@ -448,7 +465,7 @@ impl Bucket {
                 None => Ok(()),
             },
         };
-        self.inner.counters.delete.note(&done, |()| 0);
+        self.inner.counters.delete.note(began, &done, |()| 0);
         done.map_err(|e| e.part(upload.key.as_str()))
     }
 
@@ -463,6 +480,7 @@ impl Bucket {
             return Err(Error::new(Kind::Invalid, "the root of a bucket has no marker"));
         }
         let path = self.inner.keys.folder(folder)?;
+        let began = Instant::now();
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.delete_marker(&path).await,
             Store::Objects(objects) => match &objects.beyond {
@@ -470,7 +488,7 @@ impl Bucket {
                 None => Ok(()),
             },
         };
-        self.inner.counters.delete.note(&done, |()| 0);
+        self.inner.counters.delete.note(began, &done, |()| 0);
         done.map_err(|e| e.part(folder))
     }
 
@@ -490,6 +508,16 @@ impl Bucket {
     /// What was asked of this bucket, through all clones, since it was opened.
     pub fn requests(&self) -> Requests {
         self.inner.counters.snapshot()
+    }
+
+    /// The same with durations and sizes.
+    pub fn measured(&self) -> [Measured; 9] {
+        self.inner.counters.measured()
+    }
+
+    /// When an object was last written through any clone, in milliseconds since the Unix epoch; 0 if none was.
+    pub fn last_upload(&self) -> Millis {
+        self.inner.counters.last_upload()
     }
 
     /// Provider, place and prefix in words; no secrets.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use object_store::MultipartUpload;
@@ -118,8 +119,9 @@ impl Parts {
             let len = part.len() as u64;
             let sending = upload.put_part(part.into());
             self.in_flight.spawn(async move {
+                let began = Instant::now();
                 let sent = sending.await.map_err(|e| of_store("upload a part", e));
-                counters.upload_part.note(&sent, |()| len);
+                counters.upload_part.note(began, &sent, |()| len);
                 sent
             });
         }

@@ -1,6 +1,7 @@
 //! An object that is written front to back and seen when it is whole.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -20,6 +21,7 @@ pub struct Upload {
     pub(super) written: u64,
     pub(super) sink: Sink,
     pub(super) counters: Arc<Counters>,
+    pub(super) began: Instant,
 }
 
 pub(super) enum Sink {
@@ -61,7 +63,7 @@ impl Upload {
             Sink::Parts(parts) => parts.finish().await,
         };
         let done = done.map_err(|e| e.part(self.key));
-        self.counters.upload.note(&done, |len| *len);
+        self.counters.uploaded(self.began, &done, |len| *len);
         done
     }
 

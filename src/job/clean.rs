@@ -77,6 +77,10 @@ pub async fn run(env: &Env, catalog: &Catalog, deletions: &[PlannedDeletion]) ->
             return (deletion.block, Ok(false));
         }
         let deleted = delete_one(env, catalog, &deletion).await;
+        if !matches!(deleted, Ok(false)) {
+            let partial = matches!(deletion.why, Deletion::PartialUpload { .. });
+            env.report.event(Event::Deleted { block: deletion.block, partial, error: deleted.as_ref().err() });
+        }
         (deletion.block, deleted)
     };
     let mut under_way = stream::iter(deletions.to_vec()).map(delete).buffer_unordered(BLOCKS_AT_A_TIME);

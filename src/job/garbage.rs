@@ -3,11 +3,12 @@
 
 use futures::{StreamExt, stream};
 
-use crate::block::retire::{self, Marked};
+use crate::block::retire::Marked;
 use crate::error::Result;
 use crate::format::marks::texts;
 use crate::job::Env;
 use crate::job::filter::Selection;
+use crate::job::mark;
 use crate::job::plan::PlannedGarbage;
 use crate::model::BlockId;
 
@@ -27,7 +28,7 @@ pub fn plan(selection: &Selection) -> Vec<PlannedGarbage> {
 /// What the bucket says; the others are marked all the same.
 pub async fn run(env: &Env, garbage: &[PlannedGarbage]) -> Result<Vec<BlockId>> {
     let mark = |block| async move {
-        let marked = retire::mark_for_deletion(&env.bucket, block, env.clock.now(), texts::OUTDATED_BLOCK).await;
+        let marked = mark::replaced(env, block, texts::OUTDATED_BLOCK).await;
         (block, marked)
     };
     let mut under_way = stream::iter(garbage.iter().map(|g| mark(g.block))).buffer_unordered(MARKS_AT_A_TIME);

@@ -8,6 +8,7 @@ pub mod filter;
 pub mod garbage;
 pub mod group;
 pub mod inspect;
+mod mark;
 pub mod pass;
 pub mod pipeline;
 pub mod plan;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bucket::Bucket;
 use crate::clock::Clock;
 use compute::Pool;
-pub use report::{Event, JobId, Level, Report, Silent};
+pub use report::{Event, JobId, Level, Outcome, Report, Silent, Work};
 
 /// All that a job needs from outside, passed in.
 #[derive(Clone)]

@@ -1,7 +1,11 @@
 //! Progress of jobs, as events: the command line draws bars from them, a server counts metrics.
 
+use std::collections::BTreeMap;
+
 use crate::error::Error;
-use crate::model::BlockId;
+use crate::job::catalog::CatalogBlock;
+use crate::job::filter::State;
+use crate::model::{BlockId, Millis};
 
 /// One attempt at a job within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +51,73 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// The bucket was looked at, and this is what a compactor sees of it.
+    Looked {
+        /// How long it took, in milliseconds.
+        took: Millis,
+        /// Blocks to work on, by id, without replica labels.
+        blocks: &'a [CatalogBlock],
+        /// Blocks by state.
+        states: &'a BTreeMap<State, usize>,
+        /// Replica labels that were taken away.
+        labels_removed: usize,
+    },
+    /// The bucket could not be looked at: nothing is decided.
+    LookFailed {
+        /// How long it took, in milliseconds.
+        took: Millis,
+        /// Why.
+        error: &'a Error,
+    },
+    /// Duplicates were looked for, and marked.
+    Collected {
+        /// How long it took, in milliseconds.
+        took: Millis,
+        /// How many were marked.
+        marked: usize,
+        /// What went wrong, if anything.
+        error: Option<&'a Error>,
+    },
+    /// Work on a group, or on one block of it, begins.
+    Began {
+        /// What.
+        work: Work,
+        /// Milliseconds between samples of what it reads, 0 for raw.
+        resolution: Millis,
+    },
+    /// Work on a group, or on one block of it, is over.
+    Ended {
+        /// What.
+        work: Work,
+        /// Milliseconds between samples of what it read, 0 for raw.
+        resolution: Millis,
+        /// How long it took, in milliseconds.
+        took: Millis,
+        /// What came of it.
+        outcome: Outcome<'a>,
+    },
+    /// A block was marked; it was not before.
+    Marked {
+        /// The block.
+        block: BlockId,
+        /// Name of the mark's object, such as `deletion-mark.json`.
+        file: &'static str,
+        /// Why, in one of the words that marks know; empty where they know none.
+        reason: &'a str,
+        /// The block's samples are in another block now.
+        replaced: bool,
+    },
+    /// A block, or what there was of one, was deleted, or could not be.
+    Deleted {
+        /// The block.
+        block: BlockId,
+        /// It never became a block.
+        partial: bool,
+        /// Why it could not.
+        error: Option<&'a Error>,
+    },
+    /// Everything that was due was cleaned, or tried to be.
+    Cleaned,
     /// Something a person should know that is no job's.
     Note {
         /// How much it matters.
@@ -56,6 +127,29 @@ pub enum Event<'a> {
         /// A sentence.
         text: &'a str,
     },
+}
+
+/// What is done to a group or to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// Blocks of a group become one, if any are due.
+    Compaction,
+    /// A block gets a copy of lower resolution.
+    Downsampling,
+}
+
+/// What came of work.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// Nothing was due.
+    Nothing,
+    /// There is a new block, or several became none.
+    Made {
+        /// They overlapped.
+        vertical: bool,
+    },
+    /// It failed; whoever asked for it says what that means.
+    Failed(&'a Error),
 }
 
 /// How much a note matters.

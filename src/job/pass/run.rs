@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::{StreamExt, stream};
 
 use super::PassOptions;
-use crate::block::retire;
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::texts;
-use crate::job::catalog::{Catalog, Depth, SyncOptions, Syncer};
+use crate::job::catalog::{Catalog, CatalogBlock, Depth, SyncOptions, Syncer};
 use crate::job::compact::{self, CompactOutcome, CompactTask, SourceBlock};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
+use crate::job::mark;
 use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
-use crate::job::{Env, Event, JobId, Level, clean, garbage};
-use crate::model::{BlockId, LabelSet};
+use crate::job::{Env, Event, JobId, Level, Outcome, Work, clean, garbage};
+use crate::model::{BlockId, LabelSet, Millis};
 
 /// What makes one block out of several.
 pub trait Compactor: Sync {
@@ -133,6 +133,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
         }
         pass.cleaned(cleaned);
     }
+    env.report.event(Event::Cleaned);
     Ok(pass.result)
 }
 
@@ -165,6 +166,24 @@ fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer
     Syncer::new(env.bucket.clone(), sync)
 }
 
+/// Looks at a bucket, and says so.
+async fn look(env: &Env, options: &PassOptions, syncer: &mut Syncer) -> Result<(Catalog, Selection)> {
+    let began = env.clock.now();
+    let synced = syncer.sync().await.and_then(|catalog| {
+        for (block, text) in &catalog.warnings {
+            env.report.event(Event::Note { level: Level::Warn, block: *block, text });
+        }
+        catalog.check_complete().map(|()| catalog)
+    });
+    let now = env.clock.now();
+    let took = now - began;
+    let mut catalog = synced.inspect_err(|error| env.report.event(Event::LookFailed { took, error }))?;
+    let selection = select(&mut catalog, options, now);
+    let (blocks, states, labels_removed) = (&selection.blocks, &selection.states, selection.labels_removed);
+    env.report.event(Event::Looked { took, blocks, states, labels_removed });
+    Ok((catalog, selection))
+}
+
 /// What one look at the bucket found.
 struct Seen {
     catalog: Catalog,
@@ -184,12 +203,7 @@ struct Pass<'a, C> {
 impl<C: Compactor> Pass<'_, C> {
     async fn look(&mut self) -> Result<Seen> {
         self.check_cancelled()?;
-        let mut catalog = self.syncer.sync().await?;
-        for (block, text) in &catalog.warnings {
-            self.env.report.event(Event::Note { level: Level::Warn, block: *block, text });
-        }
-        catalog.check_complete()?;
-        let selection = select(&mut catalog, self.options, self.env.clock.now());
+        let (catalog, selection) = look(self.env, self.options, &mut self.syncer).await?;
         self.result.states = selection.states.clone();
         self.result.rounds += 1;
         Ok(Seen { catalog, selection })
@@ -219,13 +233,18 @@ impl<C: Compactor> Pass<'_, C> {
     }
 
     async fn mark_duplicates(&mut self, seen: &Seen) -> Result<()> {
+        let began = self.env.clock.now();
         let planned = garbage::plan(&seen.selection);
-        self.result.garbage.extend(garbage::run(self.env, &planned).await?);
+        let marked = garbage::run(self.env, &planned).await;
+        let took = self.env.clock.now() - began;
+        let (count, error) = (marked.as_ref().map_or(0, Vec::len), marked.as_ref().err());
+        self.env.report.event(Event::Collected { took, marked: count, error });
+        self.result.garbage.extend(marked?);
         Ok(())
     }
 
     /// One step of every group, some at a time; returns whether there may be another.
-    async fn compact_groups(&mut self, blocks: Vec<crate::job::catalog::CatalogBlock>) -> Result<bool> {
+    async fn compact_groups(&mut self, blocks: Vec<CatalogBlock>) -> Result<bool> {
         let mut groups = groups(blocks);
         groups.retain(|g| g.blocks.len() > 1 && !self.stopped.contains(&g.key));
         let (env, options, compactor) = (self.env, self.options, self.compactor);
@@ -238,7 +257,7 @@ impl<C: Compactor> Pass<'_, C> {
         while let Some((group, (marks, done))) = under_way.next().await {
             self.result.marked.extend(marks);
             match done {
-                Ok(Stepped { again, compacted }) => {
+                Ok(Stepped { again, compacted, .. }) => {
                     more |= again;
                     self.result.compacted.extend(compacted);
                 }
@@ -262,8 +281,11 @@ impl<C: Compactor> Pass<'_, C> {
 struct Stepped {
     again: bool,
     compacted: Option<Compacted>,
+    /// What was compacted overlapped.
+    vertical: bool,
 }
 
+/// One step of a group, of which whoever listens hears.
 async fn step(
     env: &Env,
     options: &PassOptions,
@@ -273,10 +295,27 @@ async fn step(
     if env.cancel.is_cancelled() {
         return (Vec::new(), Ok(Stepped::default()));
     }
+    let (work, resolution, began) = (Work::Compaction, group.resolution, env.clock.now());
+    env.report.event(Event::Began { work, resolution });
+    let (marks, done) = step_quietly(env, options, compactor, group).await;
+    let outcome = match &done {
+        Ok(Stepped { compacted: None, .. }) => Outcome::Nothing,
+        Ok(Stepped { compacted: Some(_), vertical, .. }) => Outcome::Made { vertical: *vertical },
+        Err(error) => Outcome::Failed(error),
+    };
+    env.report.event(Event::Ended { work, resolution, took: env.clock.now() - began, outcome });
+    (marks, done)
+}
+
+async fn step_quietly(
+    env: &Env,
+    options: &PassOptions,
+    compactor: &impl Compactor,
+    group: &Group,
+) -> (Vec<PlannedMark>, Result<Stepped>) {
     let decided = plan_group(group, options);
     for mark in &decided.marks {
-        let marked = retire::mark_no_compact(&env.bucket, mark.block, env.clock.now(), mark.reason, &mark.details).await;
-        if let Err(error) = marked {
+        if let Err(error) = mark::no_compact(env, mark.block, mark.reason, &mark.details).await {
             return (Vec::new(), Err(error));
         }
     }
@@ -289,7 +328,7 @@ async fn step(
     let done = match done {
         Err(error) if options.skip_out_of_order && compact::is_out_of_order(&error) => leave_out(env, &error).await.map(|mark| {
             marks.extend(mark);
-            Stepped { again: true, compacted: None }
+            Stepped { again: true, ..Stepped::default() }
         }),
         done => done,
     };
@@ -300,7 +339,7 @@ async fn step(
 async fn leave_out(env: &Env, error: &Error) -> Result<Option<PlannedMark>> {
     let Some(block) = error.block_id() else { return Ok(None) };
     let mark = PlannedMark { block, reason: texts::OUT_OF_ORDER_CHUNKS, details: error.to_string() };
-    retire::mark_no_compact(&env.bucket, block, env.clock.now(), mark.reason, &mark.details).await?;
+    mark::no_compact(env, block, mark.reason, &mark.details).await?;
     Ok(Some(mark))
 }
 
@@ -316,6 +355,7 @@ async fn compact_chosen(
     // upstream leaves it to chance, here the youngest goes first
     blocks.sort_by_key(|b| (b.meta.min_time, Reverse(b.id)));
     let inputs: Vec<BlockId> = blocks.iter().map(|b| b.id).collect();
+    let vertical = overlap(&blocks);
     let task_inputs = blocks.iter().map(|b| SourceBlock { id: b.id, meta: b.meta.clone(), objects: b.objects.clone() }).collect();
     let mut task = CompactTask::new(env.clock.new_block_id(), task_inputs, LabelSet::clone(&group.labels), group.resolution);
     task.job = next_job();
@@ -333,7 +373,7 @@ async fn compact_chosen(
                 mark_source(env, block).await?;
             }
             let compacted = Compacted { group: group.key.clone(), inputs, output: Some(meta.ulid) };
-            Ok(Stepped { again: true, compacted: Some(compacted) })
+            Ok(Stepped { again: true, compacted: Some(compacted), vertical })
         }
         CompactOutcome::Empty => {
             let empty: Vec<BlockId> = blocks.iter().filter(|b| b.meta.stats.num_samples == 0).map(|b| b.id).collect();
@@ -346,13 +386,23 @@ async fn compact_chosen(
                 return Ok(Stepped::default());
             }
             let compacted = Compacted { group: group.key.clone(), inputs, output: None };
-            Ok(Stepped { again: true, compacted: Some(compacted) })
+            Ok(Stepped { again: true, compacted: Some(compacted), vertical })
         }
     }
 }
 
+/// Whether any of `blocks`, which are ordered by minimum time, overlaps one before it.
+fn overlap(blocks: &[&CatalogBlock]) -> bool {
+    let mut end = Millis::MIN;
+    blocks.iter().any(|block| {
+        let overlaps = block.meta.min_time < end;
+        end = end.max(block.meta.max_time);
+        overlaps
+    })
+}
+
 async fn mark_source(env: &Env, block: BlockId) -> Result<()> {
-    retire::mark_for_deletion(&env.bucket, block, env.clock.now(), texts::SOURCE_OF_COMPACTED_BLOCK).await.map(drop)
+    mark::replaced(env, block, texts::SOURCE_OF_COMPACTED_BLOCK).await.map(drop)
 }
 
 /// Numbers jobs of this process.

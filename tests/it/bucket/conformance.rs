@@ -43,7 +43,7 @@ pub(super) async fn keys(bucket: &Bucket, prefix: &str) -> Vec<String> {
 }
 
 async fn requests_are_counted(bucket: &Bucket) {
-    let before = bucket.requests();
+    let (before, measured) = (bucket.requests(), bucket.measured());
     bucket.check().await.unwrap();
     bucket.put("a/one", "first".into()).await.unwrap();
     bucket.get("a/one", 5).await.unwrap();
@@ -72,6 +72,14 @@ async fn requests_are_counted(bucket: &Bucket) {
         let made = (now.1.calls - was.calls, now.1.failed - was.failed, now.1.bytes - was.bytes);
         assert_eq!((now.0, made), (name, tally), "calls, failed, bytes");
     }
+    let succeeded = [3, 1, 1, 1, 1, 1, 0, 0, 1];
+    for ((now, was), succeeded) in bucket.measured().into_iter().zip(measured).zip(succeeded) {
+        let since = |now: &[u64], was: &[u64]| now.iter().sum::<u64>() - was.iter().sum::<u64>();
+        assert_eq!(since(&now.seconds, &was.seconds), succeeded, "{}", now.name);
+        assert_eq!(since(&now.bytes, &was.bytes), succeeded, "{}", now.name);
+        assert_eq!(now.seconds_sum > was.seconds_sum, succeeded > 0, "{}", now.name);
+    }
+    assert!(bucket.last_upload() > 1_500_000_000_000);
 }
 
 async fn small_objects(bucket: &Patient<'_>) {
