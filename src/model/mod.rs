@@ -11,7 +11,10 @@ mod selector;
 mod time;
 mod timestamp;
 
-pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, ResetHint};
+pub use histogram::{
+    Added, BucketSpan, CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, OtherBuckets, Place, ResetHint, merge_spans,
+    span_indices,
+};
 pub use id::BlockId;
 pub use labels::LabelSet;
 pub use matcher::{METRIC_NAME, MatchOp, Matcher, all_match, show_matchers};

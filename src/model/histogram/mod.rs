@@ -1,4 +1,24 @@
-//! Native histograms, integer and float.
+//! Native histograms, integer and float, and the arithmetic of float ones.
+//!
+//! Where a sum has which spans decides bytes, so it is as in Prometheus 3.9.1. Sums are plain sums in
+//! the order of the calls.
+//!
+//! Source: `model/histogram/{float_histogram,generic}.go` of Prometheus.
+
+mod add;
+mod bounds;
+mod compact;
+mod custom;
+mod float;
+mod reduce;
+mod reset;
+mod spans;
+#[cfg(test)]
+mod tests;
+mod zero;
+
+pub use add::{Added, OtherBuckets};
+pub use spans::{Place, merge_spans, span_indices};
 
 /// The schema whose bucket bounds are listed instead of computed.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
@@ -123,18 +143,3 @@ macro_rules! clone_into_buffers {
 
 clone_into_buffers!(Histogram);
 clone_into_buffers!(FloatHistogram);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clone_from_keeps_buffers() {
-        let from = Histogram { positive_buckets: vec![1, 2], sum: 3.0, ..Histogram::default() };
-        let mut to = Histogram { positive_buckets: Vec::with_capacity(100), ..Histogram::default() };
-        to.clone_from(&from);
-        assert_eq!(to, from);
-        assert_eq!(from.clone(), from);
-        assert_eq!(to.positive_buckets.capacity(), 100);
-    }
-}
