@@ -98,16 +98,21 @@ pub(super) fn take_slot<'a>(cursor: &mut Cursor<'a>) -> Result<Option<(Encoding,
 pub fn encode_aggregate(slots: [Option<(Encoding, &[u8])>; 5]) -> Vec<u8> {
     let mut out = Vec::with_capacity(slots.iter().flatten().map(|(_, data)| data.len() + 4).sum::<usize>() + slots.len());
     for slot in slots {
-        match slot.filter(|(_, data)| !data.is_empty()) {
-            None => put_uvarint(&mut out, 0),
-            Some((encoding, data)) => {
-                put_uvarint(&mut out, data.len() as u64);
-                out.push(encoding.as_byte());
-                out.extend_from_slice(data);
-            }
-        }
+        put_slot(&mut out, slot);
     }
     out
+}
+
+/// Appends the next of the five slots that make a chunk of encoding 255; an empty one counts as absent.
+pub fn put_slot(out: &mut Vec<u8>, slot: Option<(Encoding, &[u8])>) {
+    match slot.filter(|(_, data)| !data.is_empty()) {
+        None => put_uvarint(out, 0),
+        Some((encoding, data)) => {
+            put_uvarint(out, data.len() as u64);
+            out.push(encoding.as_byte());
+            out.extend_from_slice(data);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -168,6 +168,21 @@ pub fn decode_columns(encoding: Encoding, data: &[u8], columns: &mut Columns) ->
     }
 }
 
+/// Decodes a chunk of floats (XOR or XOR2) behind what the columns hold; `starts` grow only where the
+/// encoding has start times.
+///
+/// # Errors
+/// [`Malformed`] as [`FloatSamples`] has it; the columns then also hold the samples before the damage.
+pub fn decode_floats(
+    encoding: Encoding,
+    data: &[u8],
+    times: &mut Vec<Millis>,
+    starts: &mut Vec<Millis>,
+    values: &mut Vec<f64>,
+) -> Result<(), Malformed> {
+    floats(FloatSamples::new(encoding, data)?, times, starts, values)
+}
+
 /// The hot loop: no capacity is asked within.
 fn floats(
     mut samples: FloatSamples<'_>,
@@ -176,10 +191,12 @@ fn floats(
     values: &mut Vec<f64>,
 ) -> Result<(), Malformed> {
     let count = samples.remaining() as usize;
-    times.resize(count, 0);
-    values.resize(count, 0.0);
+    let (times_before, values_before) = (times.len(), values.len());
+    times.resize(times_before + count, 0);
+    values.resize(values_before + count, 0.0);
     let mut done = 0;
-    let result = times.iter_mut().zip(values.iter_mut()).try_for_each(|(time, value)| {
+    let mut rows = times[times_before..].iter_mut().zip(values[values_before..].iter_mut());
+    let result = rows.try_for_each(|(time, value)| {
         samples.advance()?;
         (*time, *value) = (samples.time(), samples.value());
         if samples.has_starts() {
@@ -188,8 +205,8 @@ fn floats(
         done += 1;
         Ok(())
     });
-    times.truncate(done);
-    values.truncate(done);
+    times.truncate(times_before + done);
+    values.truncate(values_before + done);
     result
 }
 
@@ -246,6 +263,24 @@ mod tests {
             }
             assert_eq!(i, columns.times.len());
         }
+    }
+
+    #[test]
+    fn behind_what_is_there() {
+        let (mut times, mut starts, mut values) = (vec![7], vec![7], vec![7.0]);
+        let mut columns = Columns::new();
+        for chunk in golden::chunks().into_iter().filter(|c| matches!(c.encoding, Encoding::Xor | Encoding::Xor2)) {
+            decode_columns(chunk.encoding, &chunk.data, &mut columns).unwrap();
+            let before = (times.len(), starts.len());
+            decode_floats(chunk.encoding, &chunk.data, &mut times, &mut starts, &mut values).unwrap();
+            assert_eq!(times[before.0..], columns.times);
+            assert_eq!(starts[before.1..], columns.starts);
+            let ColumnValues::Floats(floats) = &columns.values else { panic!("floats") };
+            assert!(values[before.0..].iter().zip(floats).all(|(a, b)| a.to_bits() == b.to_bits()));
+            assert_eq!(values.len(), times.len());
+        }
+        assert_eq!((times[0], starts[0], values[0]), (7, 7, 7.0));
+        assert!(decode_floats(Encoding::Histogram, &[], &mut times, &mut starts, &mut values).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | floats, fast | [`FloatSamples`] |
 //! | any sample | [`Samples`] |
-//! | a whole chunk at once | [`decode_columns`] into [`Columns`] |
+//! | a whole chunk at once | [`decode_columns`] into [`Columns`], [`decode_floats`] behind columns |
 //! | the chunks within an aggregate | [`Aggregate`] |
 //! | to write | [`XorAppender`], [`HistogramAppender`], [`FloatHistogramAppender`], [`encode_aggregate`] |
 //! | to look inside | [`describe`] |
@@ -39,9 +39,9 @@ use std::fmt;
 use crate::encoding::Malformed;
 use crate::model::ResetHint;
 
-pub use aggregate::{Aggregate, AggregateKind, encode_aggregate};
+pub use aggregate::{Aggregate, AggregateKind, encode_aggregate, put_slot};
 pub use append::{Appended, FloatHistogramAppender, HistogramAppender, Mode, NativeAppender, Refused};
-pub use columns::{ColumnValues, Columns, HistogramColumns, decode_columns};
+pub use columns::{ColumnValues, Columns, HistogramColumns, decode_columns, decode_floats};
 pub use describe::{describe, describe_into};
 #[doc(hidden)]
 pub use exercise::exercise;

@@ -1,0 +1,204 @@
+//! One run of raw floats, and its windows.
+//!
+//! A run is all that a series has without histograms in between. How many chunks it becomes depends on
+//! how many samples it has, so it is gathered as columns before its windows are made.
+
+use super::float::{Fold, Running, settled};
+use super::slots::Slots;
+use super::window::{Batches, MOST_WINDOWS, Windows};
+use crate::format::Malformed;
+use crate::format::chunk::{Encoding, decode_floats};
+use crate::model::{Millis, is_stale};
+use crate::series::begins_anew;
+
+/// The interval of raw samples that is assumed when chunks are planned.
+const ASSUMED_INTERVAL: Millis = 60_000;
+
+/// Raw floats, gathered; buffers are reused.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FloatRun {
+    times: Vec<Millis>,
+    values: Vec<f64>,
+    /// Samples that begin a new counter though they may not be less than the one before, ascending.
+    anew: Vec<usize>,
+    /// Whether a sample goes back in time, which only chunks can that break their promises.
+    is_unordered: bool,
+    has_nans: bool,
+    /// Start and time of the last number.
+    before: Option<(Millis, Millis)>,
+    starts: Vec<Millis>,
+    /// A chunk's samples without those that are no numbers.
+    numbers: Numbers,
+}
+
+/// Samples that are numbers, with positions of those that begin a counter.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    times: Vec<Millis>,
+    values: Vec<f64>,
+    anew: Vec<usize>,
+}
+
+/// The samples of one chunk, all of them numbers.
+struct Batch<'a> {
+    times: &'a [Millis],
+    values: &'a [f64],
+    /// Those that begin a counter, and were not reached yet.
+    anew: &'a [usize],
+    /// Samples that are in a chunk already.
+    at: usize,
+    /// Whether a counter begins with the sample behind it.
+    ends_counter: bool,
+    is_ordered: bool,
+}
+
+impl FloatRun {
+    pub(super) fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.times.clear();
+        self.values.clear();
+        self.anew.clear();
+        (self.is_unordered, self.has_nans, self.before) = (false, false, None);
+    }
+
+    /// Takes the next chunk. Staleness markers and samples that go back in time, or before the epoch,
+    /// are left out.
+    pub(super) fn push(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), Malformed> {
+        let from = self.times.len();
+        self.starts.clear();
+        decode_floats(encoding, data, &mut self.times, &mut self.starts, &mut self.values)?;
+        if !is_plain(&self.times[from..], &self.values[from..]) {
+            self.filter(from);
+        }
+        self.is_unordered |= from > 0 && self.times.len() > from && self.times[from - 1] > self.times[from];
+        if self.starts.iter().any(|&start| start != 0) {
+            self.mark_new_counters(from);
+        } else if let Some(&time) = self.times[from..].last() {
+            self.before = Some((0, time));
+        }
+        Ok(())
+    }
+
+    /// Leaves out of the samples from `from` on what is not to be aggregated, and notes what is no number.
+    fn filter(&mut self, from: usize) {
+        let (mut to, mut last) = (from, 0);
+        for i in from..self.times.len() {
+            let (time, value) = (self.times[i], self.values[i]);
+            if is_stale(value) || time < last {
+                continue;
+            }
+            last = time;
+            self.has_nans |= value.is_nan();
+            (self.times[to], self.values[to]) = (time, value);
+            if let Some(&start) = self.starts.get(i - from) {
+                self.starts[to - from] = start;
+            }
+            to += 1;
+        }
+        self.times.truncate(to);
+        self.values.truncate(to);
+        self.starts.truncate(to - from);
+    }
+
+    /// Notes where start times say that a counter begins, among the samples from `from` on.
+    fn mark_new_counters(&mut self, from: usize) {
+        for (i, &start) in self.starts.iter().enumerate() {
+            if self.values[from + i].is_nan() {
+                continue;
+            }
+            let at = (start, self.times[from + i]);
+            if self.before.is_some_and(|before| begins_anew(before, at)) {
+                self.anew.push(from + i);
+            }
+            self.before = Some(at);
+        }
+    }
+
+    /// Makes the windows of all samples, and says where each chunk ends.
+    pub(super) fn windows(&mut self, resolution: Millis, out: &mut Slots, mut chunk_ends: impl FnMut(&Slots)) {
+        for range in Batches::new(&self.times, ASSUMED_INTERVAL, resolution) {
+            let anew = &self.anew[self.anew.partition_point(|&i| i < range.start)..];
+            let (here, behind) = anew.split_at(anew.partition_point(|&i| i < range.end));
+            let ends_counter = behind.first().is_some_and(|&next| self.values[range.end..next].iter().all(|v| v.is_nan()));
+            self.numbers.anew.clear();
+            self.numbers.anew.extend(here.iter().map(|i| i - range.start));
+            let (mut times, mut values) = (&self.times[range.clone()], &self.values[range]);
+            if self.has_nans {
+                self.numbers.gather(times, values);
+                (times, values) = (&self.numbers.times, &self.numbers.values);
+            }
+            let anew = &self.numbers.anew[..];
+            let mut rest = Batch { times, values, anew, at: 0, ends_counter, is_ordered: !self.is_unordered };
+            while rest.at < times.len() {
+                rest.chunk(resolution, out);
+                chunk_ends(out);
+            }
+        }
+    }
+}
+
+/// Whether none of these samples has to be looked at: times ascend from the epoch on, and all values are numbers.
+fn is_plain(times: &[Millis], values: &[f64]) -> bool {
+    let Some((&first, behind)) = times.split_first() else { return true };
+    // without a branch, so that it is done many at once
+    let ascends = times.iter().zip(behind).fold(true, |so_far, (before, time)| so_far & (before <= time));
+    let numbers = values.iter().fold(true, |so_far, value| so_far & !value.is_nan());
+    first >= 0 && ascends && numbers
+}
+
+impl Numbers {
+    /// Gathers what is a number; `anew`, positions in `values`, become positions in what is gathered.
+    fn gather(&mut self, times: &[Millis], values: &[f64]) {
+        self.times.clear();
+        self.values.clear();
+        let mut anew = self.anew.iter_mut().peekable();
+        for (i, (&time, &value)) in times.iter().zip(values).enumerate() {
+            if value.is_nan() {
+                continue;
+            }
+            if let Some(at) = anew.next_if(|at| **at == i) {
+                *at = self.times.len();
+            }
+            self.times.push(time);
+            self.values.push(value);
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Makes the windows of the next chunk: of all samples that are left, but for a chunk that is full.
+    fn chunk(&mut self, resolution: Millis, out: &mut Slots) {
+        let (times, values) = (&self.times[self.at..], &self.values[self.at..]);
+        let [count, sum, min, max, counter] = &mut out.0;
+        counter.push(times[0], values[0]);
+        let mut running = Running::begin(values[0]);
+        let (mut windows, mut done, mut last) = (0, 0, times[0]);
+        for (time, samples) in Windows::new(times, self.is_ordered, resolution) {
+            let mut fold = Fold::new();
+            let mut from = samples.start;
+            while let Some(&at) = self.anew.first().filter(|&&at| at < self.at + samples.end) {
+                self.anew = &self.anew[1..];
+                running.add(&mut fold, &values[from..at - self.at]);
+                running.reset();
+                from = at - self.at;
+            }
+            running.add(&mut fold, &values[from..samples.end]);
+            count.push(time, samples.len() as f64);
+            sum.push(time, settled(fold.sum));
+            min.push(time, fold.min);
+            max.push(time, fold.max);
+            counter.push(time, settled(running.total));
+            (windows, done, last) = (windows + 1, samples.end, time);
+            if windows == MOST_WINDOWS {
+                break;
+            }
+        }
+        self.at += done;
+        let behind = self.anew.first() == Some(&self.at) || (self.at == self.times.len() && self.ends_counter);
+        // greater than any first value, so that readers see the reset behind this chunk
+        counter.push(last, if behind { f64::INFINITY } else { values[done - 1] });
+    }
+}
