@@ -24,6 +24,10 @@ pub mod texts {
     pub const OUTDATED_BLOCK: &str = "outdated block";
     /// Details of a deletion: it went into a compacted block.
     pub const SOURCE_OF_COMPACTED_BLOCK: &str = "source of compacted block";
+    /// Details of a deletion: a block without its damage took its place, as a compactor does on its own.
+    pub const SOURCE_OF_REPAIRED_BLOCK: &str = "source of repaired block";
+    /// Details of a deletion: somebody had it repaired or removed.
+    pub const MANUAL_REPAIR: &str = "manual verify-repair";
     /// Reason of a no-compact or no-downsample mark: somebody wanted it.
     pub const MANUAL: &str = "manual";
     /// Reason of a no-compact mark: the index of the result might become too large.

@@ -13,6 +13,7 @@ pub mod pass;
 pub mod pipeline;
 pub mod plan;
 pub mod relabel;
+pub mod repair;
 mod report;
 pub mod verify;
 

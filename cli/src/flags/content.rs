@@ -35,18 +35,46 @@ impl Objstore {
     /// `Invalid` without a configuration or for one that makes no sense, `Unsupported` for a type of bucket
     /// that this version does not have.
     pub(crate) async fn open(&self) -> Result<Bucket> {
-        let text = read_content("objstore.config", self.objstore.as_deref(), self.objstore_file.as_deref())?;
-        if text.trim().is_empty() {
-            return Err(Error::new(Kind::Invalid, "no bucket is given")
-                .next("set --objstore.config-file=PATH, or --objstore.config=YAML"));
-        }
-        let opened = Bucket::from_yaml(&expand_env(&text, variable)?).await?;
-        for warning in opened.warnings {
-            tracing::warn!("{warning}");
-        }
-        tracing::debug!(bucket = opened.bucket.name(), "bucket opened");
-        Ok(opened.bucket)
+        open("objstore.config", self.objstore.as_deref(), self.objstore_file.as_deref()).await?.ok_or_else(|| {
+            Error::new(Kind::Invalid, "no bucket is given").next("set --objstore.config-file=PATH, or --objstore.config=YAML")
+        })
     }
+}
+
+/// `--objstore-backup.config` and `--objstore-backup.config-file`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Backup {
+    /// Path to YAML file that contains object store-backup configuration. Used for repair logic to backup blocks before removal
+    #[arg(long = "objstore-backup.config-file", value_name = "file-path")]
+    pub(crate) backup_file: Option<PathBuf>,
+    /// Alternative to 'objstore-backup.config-file' flag (mutually exclusive). Content of YAML file that contains object
+    /// store-backup configuration
+    #[arg(long = "objstore-backup.config", value_name = "content")]
+    pub(crate) backup: Option<String>,
+}
+
+impl Backup {
+    /// Opens the bucket for copies of blocks, if one is given.
+    ///
+    /// # Errors
+    /// As [`Objstore::open`].
+    pub(crate) async fn open(&self) -> Result<Option<Bucket>> {
+        open("objstore-backup.config", self.backup.as_deref(), self.backup_file.as_deref()).await
+    }
+}
+
+/// Opens the bucket that one of two flags describes, if one does.
+async fn open(name: &str, content: Option<&str>, file: Option<&Path>) -> Result<Option<Bucket>> {
+    let text = read_content(name, content, file)?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let opened = Bucket::from_yaml(&expand_env(&text, variable)?).await?;
+    for warning in opened.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::debug!(bucket = opened.bucket.name(), flag = name, "bucket opened");
+    Ok(Some(opened.bucket))
 }
 
 impl Selector {

@@ -158,7 +158,8 @@ fn verify_of_a_sound_block_and_of_nonsense() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("1 of 1 blocks ok"), "{}", ran.out);
     for (arguments, words) in [
-        (&["verify", "--repair"][..], "--repair is not in this version"),
+        (&["verify", "--repair"][..], "repair is specified, so backup client is required"),
+        (&["verify", "--repair", "-i", "overlapped_blocks"], "no such issue ID overlapped_blocks that can be repaired"),
         (&["verify", "-i", "nope"], "no such issue ID nope"),
         (&["verify", "--id=x"], "invalid ULID found in --id flag"),
         (&["verify", "-i", "overlapped_blocks", "--id", &id], "id matching is not supported"),
@@ -168,4 +169,40 @@ fn verify_of_a_sound_block_and_of_nonsense() {
         assert!(ran.err.contains(words), "{arguments:?}: {}", ran.err);
     }
     assert!(blockyard(folder.path(), &["tools", "bucket", "verify", "--help"]).out.contains("index_known_issues"));
+}
+
+#[test]
+fn verify_repairs_what_thanos_repairs() {
+    let config = |to: &Path| format!("--objstore-backup.config={{type: FILESYSTEM, config: {{directory: '{}'}}}}", to.display());
+    let files = |folder: &Path| crate::snapshot(folder);
+    for (name, replaced) in [("issue-347", true), ("outside-chunks", false), ("at-max-time", false)] {
+        let backup = tempfile::tempdir().expect("a folder");
+        let (to, (folder, id)) = (config(backup.path()), damaged(name));
+        let before = files(folder.path());
+        let arguments = ["verify", "--repair", "--delete-delay=48h", "--issues=index_known_issues", to.as_str()];
+        let ran = tool(folder.path(), &arguments);
+        assert_eq!(ran.code, Some(0), "{name}: {}", ran.err);
+        assert!(ran.err.contains("GLOBAL COMPACTOR SHOULD __NOT__ BE RUNNING ON THE SAME BUCKET"), "{}", ran.err);
+        let mut after = files(folder.path());
+        if replaced {
+            assert!(ran.out.contains(&format!("repair of {id} (index_known_issues): replaced by ")), "{}", ran.out);
+            assert!(after.remove(&format!("{id}/deletion-mark.json")).is_some());
+            assert_eq!(after.iter().filter(|(key, _)| !key.starts_with(&id)).count(), 3, "{after:?}");
+            after.retain(|key, _| key.starts_with(&id));
+            assert_eq!(files(backup.path()), before);
+            let again = tool(folder.path(), &arguments);
+            assert!(again.out.contains("1 of 1 blocks ok") && !again.out.contains("repair of"), "{}", again.out);
+        }
+        assert_eq!(after, before, "{name}");
+    }
+    // what cannot be repaired fails where that was asked for, and says why
+    let other = tempfile::tempdir().expect("a folder");
+    let to = config(other.path());
+    let (folder, id) = damaged("outside-chunks");
+    let ran = tool(folder.path(), &["verify", "--repair", "--fail", "--output=json", &to]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(json["repairs"][0]["block"], id.as_str());
+    assert!(json["repairs"][0]["error"].as_str().is_some_and(|e| e.contains("leaves the block's range")), "{}", ran.out);
+    assert!(files(other.path()).is_empty());
 }

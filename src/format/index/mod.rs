@@ -25,7 +25,7 @@ pub use reader::Index;
 pub use series::{ChunkMeta, SERIES_ALIGN, decode_series, encode_series, encoded_series_len, series_entry_len};
 pub use series_walk::SeriesWalk;
 pub use symbol_stream::{SymbolStep, SymbolStream};
-pub use symbols::{SymbolTable, SymbolTableWriter, Symbols};
+pub use symbols::{ReadableSymbols, SymbolTable, SymbolTableWriter, Symbols};
 pub use toc::{TOC_BYTES, Toc};
 pub use writer::{SeriesWriter, WriteError, Writer};
 

@@ -150,6 +150,38 @@ fn read(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     Some((symbol, at + c.index()))
 }
 
+/// The symbols of a damaged section, as far as they can be read, without asking for checksum or order.
+#[derive(Clone, Debug, Default)]
+pub struct ReadableSymbols<'a> {
+    /// How many there should be.
+    pub count: u32,
+    /// What series call each, and what it reads.
+    pub symbols: Vec<(u32, &'a [u8])>,
+    /// Whether all could be read and end where the checksum begins: then no length is wrong, and each is in its place.
+    pub is_whole: bool,
+}
+
+impl<'a> ReadableSymbols<'a> {
+    /// Reads what can be read of `section`: length field to checksum, nothing behind it.
+    ///
+    /// `base` is the offset of `section` in the index, which references of format 1 count from.
+    pub fn read(version: Version, section: &'a [u8], base: u64) -> Self {
+        let mut c = Cursor::new(PART, section);
+        let Ok(count) = c.be32().and_then(|_| c.be32()) else { return ReadableSymbols::default() };
+        let mut out = ReadableSymbols { count, ..ReadableSymbols::default() };
+        for ordinal in 0..count {
+            let reference = match version {
+                Version::V1 => u32::try_from(base.saturating_add(c.index() as u64)).ok(),
+                Version::V2 => Some(ordinal),
+            };
+            let (Some(reference), Ok(symbol)) = (reference, c.uvarint_bytes()) else { break };
+            out.symbols.push((reference, symbol));
+        }
+        out.is_whole = out.symbols.len() == count as usize && c.remaining() == 4;
+        out
+    }
+}
+
 /// Iterator of [`SymbolTable::iter`].
 #[derive(Clone, Debug)]
 pub struct Symbols<'a> {

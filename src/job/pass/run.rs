@@ -16,8 +16,9 @@ use crate::job::compact::{self, CompactOutcome, CompactTask, SourceBlock};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
 use crate::job::mark;
+use crate::job::pipeline;
 use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
-use crate::job::{Env, Event, JobId, Level, Outcome, Work, clean, garbage};
+use crate::job::{Env, Event, JobId, Level, Outcome, Work, clean, garbage, repair};
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// What makes one block out of several.
@@ -41,6 +42,8 @@ impl Compactor for Engine {
 pub struct PassResult {
     /// Compactions that were done, in order of their ends.
     pub compacted: Vec<Compacted>,
+    /// Blocks that were repaired on the way, and what took their place, if there were samples for it.
+    pub repaired: Vec<(BlockId, Option<BlockId>)>,
     /// Marks against compaction that were made.
     pub marked: Vec<PlannedMark>,
     /// Duplicates that were marked for deletion.
@@ -257,8 +260,9 @@ impl<C: Compactor> Pass<'_, C> {
         while let Some((group, (marks, done))) = under_way.next().await {
             self.result.marked.extend(marks);
             match done {
-                Ok(Stepped { again, compacted, .. }) => {
+                Ok(Stepped { again, compacted, repaired, .. }) => {
                     more |= again;
+                    self.result.repaired.extend(repaired);
                     self.result.compacted.extend(compacted);
                 }
                 Err(error) => {
@@ -283,6 +287,8 @@ struct Stepped {
     compacted: Option<Compacted>,
     /// What was compacted overlapped.
     vertical: bool,
+    /// The block that another took the place of, if there were samples for one.
+    repaired: Option<(BlockId, Option<BlockId>)>,
 }
 
 /// One step of a group, of which whoever listens hears.
@@ -326,6 +332,7 @@ async fn step_quietly(
         Err(error) => Err(error),
     };
     let done = match done {
+        Err(error) if pipeline::is_issue_347(&error) => mend(env, group, error).await,
         Err(error) if options.skip_out_of_order && compact::is_out_of_order(&error) => leave_out(env, &error).await.map(|mark| {
             marks.extend(mark);
             Stepped { again: true, ..Stepped::default() }
@@ -333,6 +340,15 @@ async fn step_quietly(
         done => done,
     };
     (marks, done)
+}
+
+/// Replaces the block of an error, whose chunks reach over its end, by one without them.
+async fn mend(env: &Env, group: &Group, error: Error) -> Result<Stepped> {
+    let Some(block) = group.blocks.iter().find(|b| Some(b.id) == error.block_id()) else { return Err(error) };
+    let text = format!("repairing a block: {error}");
+    env.report.event(Event::Note { level: Level::Warn, block: Some(block.id), text: &text });
+    let new = repair::issue_347(env, block, next_job()).await?;
+    Ok(Stepped { again: true, repaired: Some((block.id, new)), ..Stepped::default() })
 }
 
 /// Marks the block of an error, so that the group goes on without it.
@@ -373,7 +389,7 @@ async fn compact_chosen(
                 mark_source(env, block).await?;
             }
             let compacted = Compacted { group: group.key.clone(), inputs, output: Some(meta.ulid) };
-            Ok(Stepped { again: true, compacted: Some(compacted), vertical })
+            Ok(Stepped { again: true, compacted: Some(compacted), vertical, repaired: None })
         }
         CompactOutcome::Empty => {
             let empty: Vec<BlockId> = blocks.iter().filter(|b| b.meta.stats.num_samples == 0).map(|b| b.id).collect();
@@ -386,7 +402,7 @@ async fn compact_chosen(
                 return Ok(Stepped::default());
             }
             let compacted = Compacted { group: group.key.clone(), inputs, output: None };
-            Ok(Stepped { again: true, compacted: Some(compacted), vertical })
+            Ok(Stepped { again: true, compacted: Some(compacted), vertical, repaired: None })
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::model::{BlockId, Millis, TimeRange};
 /// What an error says of a chunk that begins before the one in front of it ended.
 pub(super) const OUT_OF_ORDER: &str = "is out of order behind";
 
+/// What an error says of a chunk that begins exactly where its block ends and goes on behind it (tsdb issue 347).
+pub(super) const AT_THE_END: &str = "begins at the end of the block's range";
+
 /// What an input's series are decoded and judged by.
 pub(super) struct Rules {
     pub(super) block: BlockId,
@@ -204,6 +207,9 @@ fn judge(chunks: &[ChunkMeta], rules: &Rules, position: u64) -> Result<(), Malfo
     for c in chunks {
         if c.max_time < c.min_time {
             return bad(format!("a chunk ends at {} before it begins at {}", c.max_time, c.min_time));
+        }
+        if c.min_time == rules.range.end && c.max_time > rules.range.end {
+            return bad(format!("chunk [{}, {}] {AT_THE_END} {}", c.min_time, c.max_time, rules.range));
         }
         if c.min_time < rules.range.start || c.max_time > rules.range.end {
             return bad(format!("chunk [{}, {}] leaves the block's range {}", c.min_time, c.max_time, rules.range));

@@ -122,3 +122,8 @@ const LOOK_AND_MARK: &str = "run `tools bucket verify` on the block, then replac
 pub fn is_out_of_order(error: &Error) -> bool {
     error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::OUT_OF_ORDER)
 }
+
+/// Whether an input has chunks that begin exactly where it ends, which a compactor repairs by itself.
+pub fn is_issue_347(error: &Error) -> bool {
+    error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::AT_THE_END)
+}

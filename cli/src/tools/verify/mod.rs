@@ -1,18 +1,18 @@
 //! `tools bucket verify`: Thanos' issues with its words, and the checks of the content that it does not have.
 
+mod print;
+mod repair;
+
 use std::path::{Path, PathBuf};
 
 use blockyard::job::catalog::Depth;
-use blockyard::job::verify::{Check, Counted, Finding, GroupFinding, Heard, Options, Summary, Verdict, run as verify};
+use blockyard::job::verify::{Check, GroupFinding, Heard, Options, Verdict, run as verify};
 use blockyard::model::{BlockId, Millis};
 use blockyard::{Error, Kind, Result};
 use clap::{Args, ValueEnum};
-use serde_json::json;
 
-use super::table::{Cell, Table};
-use super::text;
 use crate::exit::Exit;
-use crate::flags::{Objstore, TimeOrAgo, bytes, prom_duration};
+use crate::flags::{Backup, Objstore, TimeOrAgo, bytes, prom_duration};
 use crate::world::World;
 
 /// Looking at a bucket takes as long as it takes: upstream has no limit here either.
@@ -44,18 +44,15 @@ pub(crate) struct Flags {
     /// How verdicts are printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Output,
-    /// Attempt to repair blocks for which issues were detected; not in this version
+    /// Attempt to repair blocks for which index_known_issues or duplicated_compaction were detected. No compactor may run
+    /// on the bucket meanwhile. The old block is copied to the backup bucket before it goes
     #[arg(short, long)]
     repair: bool,
-    /// Used by repair, which is not in this version
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = prom_duration, hide = true)]
+    /// How long blocks that were repaired or removed stay with a mark before a compactor deletes them; 0s deletes them at once
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = prom_duration)]
     delete_delay: Millis,
-    /// Used by repair, which is not in this version
-    #[arg(long = "objstore-backup.config-file", value_name = "file-path", hide = true)]
-    backup_file: Option<PathBuf>,
-    /// Used by repair, which is not in this version
-    #[arg(long = "objstore-backup.config", value_name = "content", hide = true)]
-    backup: Option<String>,
+    #[command(flatten)]
+    backup: Backup,
 }
 
 /// How verdicts are printed.
@@ -69,17 +66,13 @@ enum Output {
 
 impl Flags {
     fn options(&self, now: Millis) -> Result<Options> {
-        if self.repair {
-            return Err(Error::new(Kind::Invalid, "--repair is not in this version")
-                .next("leave it out to see what is wrong; repair with Thanos if you have to: nothing was changed"));
-        }
         let ids = self.id.iter().map(|text| {
             let invalid = |e| Error::new(Kind::Invalid, format!("invalid ULID found in --id flag: {text:?} is {e}"));
             text.parse::<BlockId>().map_err(invalid)
         });
         let ids = ids.collect::<Result<Vec<_>>>()?;
         Ok(Options {
-            checks: checks(&self.issues, !ids.is_empty())?,
+            checks: if self.repair { repair::checks(&self.issues)? } else { checks(&self.issues, !ids.is_empty())? },
             ids,
             since: self.since.map(|since| since.resolve(now)),
             bytes_per_second: self.bytes_per_second.filter(|&limit| limit > 0),
@@ -113,11 +106,16 @@ fn checks(names: &[String], single: bool) -> Result<Vec<Check>> {
 pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Result<Exit> {
     let options = flags.options(world.clock.now())?;
     let bucket = objstore.open().await?;
+    let backup = repair::backup(&flags).await?;
     let names: Vec<&str> = options.checks.iter().map(|c| c.as_str()).collect();
     let verifiers = names.join(",");
-    tracing::info!(verifiers, "Starting verify task");
+    let task = if flags.repair { "verify and repair" } else { "verify" };
+    if flags.repair {
+        tracing::warn!(verifiers, "GLOBAL COMPACTOR SHOULD __NOT__ BE RUNNING ON THE SAME BUCKET");
+    }
+    tracing::info!(verifiers, "Starting {task} task");
     for check in &options.checks {
-        tracing::info!(verifiers, verifier = check.as_str(), "with-repair" = false, "started verifying issue");
+        tracing::info!(verifiers, verifier = check.as_str(), "with-repair" = flags.repair, "started verifying issue");
     }
     let catalog = super::look(&bucket, NO_TIMEOUT_MS, Depth::Everything, world).await?;
     for &id in &options.ids {
@@ -131,15 +129,23 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
         Heard::Block(verdict) => say_block(&verifiers, verdict),
     };
     let summary = verify(&env, &catalog, &options, &mut hear).await?;
+    let repairs = match backup {
+        Some(backup) => repair::run(&env, &catalog, &summary, backup, flags.delete_delay, &verifiers).await?,
+        None => Vec::new(),
+    };
     for check in &options.checks {
-        tracing::info!(verifiers, verifier = check.as_str(), "with-repair" = false, "verified issue");
+        tracing::info!(verifiers, verifier = check.as_str(), "with-repair" = flags.repair, "verified issue");
     }
-    tracing::info!(verifiers, "verify task completed");
+    tracing::info!(verifiers, "{task} task completed");
     super::print(&match flags.output {
-        Output::Text => print(&summary),
-        Output::Json => document(&summary, &options.checks),
+        Output::Text => print::text(&summary, &repairs),
+        Output::Json => print::json(&summary, &options.checks, &repairs),
     })?;
-    let wrong = summary.found_more_than_upstream() || (flags.fail && summary.found_anything());
+    let wrong = if flags.repair {
+        repairs.iter().any(|r| r.is_trouble() || (flags.fail && r.error.is_some()))
+    } else {
+        summary.found_more_than_upstream() || (flags.fail && summary.found_anything())
+    };
     Ok(if wrong { Exit::Failed } else { Exit::Done })
 }
 
@@ -185,90 +191,6 @@ fn say_block(verifiers: &str, verdict: &Verdict) {
     if verdict.findings.is_empty() {
         tracing::debug!(verifiers, id, "no issue");
     }
-}
-
-/// A table of verdicts, findings below, and a summary.
-fn print(summary: &Summary) -> String {
-    let mut table = Table::new(["ULID", "VERDICT", "#SERIES", "#CHUNKS", "#SAMPLES", "#ISSUES"]);
-    let count = |n: u64| if n == 0 { Cell::text("-") } else { Cell::number(text::thousands(n.into()), n) };
-    for v in &summary.blocks {
-        let issues = v.findings.listed().len() as u64 + v.findings.unlisted();
-        let verdict = if issues == 0 { "ok" } else { "not ok" };
-        let Counted { series, chunks, samples, .. } = v.counted;
-        table.rows.push(vec![
-            Cell::text(v.block.to_string()),
-            Cell::text(verdict),
-            count(series),
-            count(chunks),
-            count(samples),
-            count(issues),
-        ]);
-    }
-    let mut out = if table.rows.is_empty() { String::new() } else { table.to_text() };
-    for v in summary.blocks.iter().filter(|v| !v.findings.is_empty()) {
-        out.push_str(&format!("\n{}\n", v.block));
-        let mut line = |check: &str, text: &str| out.push_str(&format!("  {check}: {text}\n"));
-        v.findings.listed().iter().for_each(|f| line(f.check.as_str(), &f.to_string()));
-        if v.findings.unlisted() > 0 {
-            line("more", &format!("{} of the same kinds", v.findings.unlisted()));
-        }
-    }
-    for group in &summary.groups {
-        out.push_str(&format!("\ngroup {}\n  {}: {}\n", group.group, group.check, group.text));
-    }
-    for (id, why) in &summary.partial {
-        out.push_str(&format!("\n{id} is no whole block: {why}\n"));
-    }
-    out.push_str(&format!("\n{}\n", conclusion(summary)));
-    out
-}
-
-fn conclusion(summary: &Summary) -> String {
-    let read = text::bytes(summary.bytes_read);
-    let mut text = format!("{} of {} blocks ok", summary.blocks.len() - summary.damaged(), summary.blocks.len());
-    if !summary.groups.is_empty() {
-        text.push_str(&format!(", {} findings about groups", summary.groups.len()));
-    }
-    if !summary.partial.is_empty() {
-        text.push_str(&format!(", {} folders that are no whole blocks", summary.partial.len()));
-    }
-    if summary.resumed > 0 {
-        text.push_str(&format!(", {} of them verified by the run before", summary.resumed));
-    }
-    text + &format!("; {read} read")
-}
-
-fn document(summary: &Summary, checks: &[Check]) -> String {
-    let finding = |f: &Finding| json!(f);
-    let blocks: Vec<_> = summary
-        .blocks
-        .iter()
-        .map(|v| {
-            json!({
-                "ulid": v.block,
-                "ok": v.findings.is_empty(),
-                "findings": v.findings.listed().iter().map(finding).collect::<Vec<_>>(),
-                "more_findings": v.findings.unlisted(),
-                "counted": v.counted,
-            })
-        })
-        .collect();
-    let partial: Vec<_> = summary.partial.iter().map(|(id, why)| json!({"ulid": id, "why": why})).collect();
-    let document = json!({
-        "checks": checks,
-        "blocks": blocks,
-        "groups": summary.groups,
-        "partial": partial,
-        "summary": {
-            "blocks": summary.blocks.len(),
-            "not_ok": summary.damaged(),
-            "resumed": summary.resumed,
-            "bytes_read": summary.bytes_read,
-        },
-    });
-    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 #[cfg(test)]
