@@ -2,11 +2,13 @@
 
 pub mod aggregate;
 mod counter;
+pub mod dedup;
 mod encode;
 mod heap;
 mod overlap;
 
 pub use counter::{Counter, CounterSamples, begins_anew};
+use encode::SAMPLES_PER_CHUNK;
 pub use encode::{encode_in_chunks, without};
 pub use heap::GoHeap;
 pub use overlap::{Chunk, merge_overlapping};
