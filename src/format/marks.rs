@@ -36,6 +36,9 @@ pub mod texts {
     pub const OUT_OF_ORDER_CHUNKS: &str = "block-index-out-of-order-chunk";
     /// Reason of a no-compact mark: it is downsampled and overlaps.
     pub const DOWNSAMPLE_VERTICAL: &str = "downsample-vertical-compaction";
+    /// Details of the same.
+    pub const DOWNSAMPLE_VERTICAL_DETAILS: &str =
+        "verticalCompactionDownsampleFilter: Downsampled block, see https://github.com/thanos-io/thanos/issues/6775";
 }
 
 /// Why a mark could not be read.

@@ -53,11 +53,12 @@ pub(crate) struct Flags {
     pub(crate) selector: Selector,
 
     /// External label that tells replicas apart; blocks that differ only in it are merged into one, for good.
-    /// Repeatable, and a comma-separated list. Samples are merged one to one: equal times become one sample
+    /// Repeatable, and a comma-separated list
     #[arg(long = "deduplication.replica-label", value_name = "LABEL")]
     pub(crate) replica_labels: Vec<String>,
 
-    /// How replicas are merged: "" merges samples of equal time; "penalty" is not in this version
+    /// How replicas are merged: "" makes samples of equal time one, which fits Receivers; "penalty" follows one
+    /// replica until it has a gap, which fits servers that scrape by themselves
     #[arg(long = "deduplication.func", value_name = "NAME", default_value = "", value_parser = PossibleValuesParser::new(["", "penalty"]))]
     pub(crate) dedup_func: String,
 
@@ -336,9 +337,11 @@ mod tests {
     #[test]
     fn options_of_a_pass() {
         let options = |arguments: &[&str]| parse(arguments).unwrap().options(1_000_000_000);
-        let refused = options(&["--deduplication.func=penalty", "--deduplication.replica-label=r"]).unwrap_err();
+        let refused = options(&["--deduplication.func=penalty"]).unwrap_err();
         assert_eq!(refused.kind(), blockyard::Kind::Invalid);
-        assert!(refused.to_string().contains("penalty is not in this version"), "{refused}");
+        assert!(refused.to_string().contains("at least one replica label"), "{refused}");
+        let penalty = options(&["--deduplication.func=penalty", "--deduplication.replica-label=r"]).unwrap();
+        assert_eq!(penalty.dedup, blockyard::job::pass::Dedup::Penalty);
         assert!(options(&["--debug.max-compaction-level=5"]).is_err());
         assert!(options(&["--selector.relabel-config=a", "--selector.relabel-config-file=b"]).is_err());
         let made = options(&["--min-time=-1s", "--hash-func=SHA256", "--block-discovery-strategy=recursive"]).unwrap();

@@ -110,10 +110,6 @@ impl Flags {
     /// `Invalid` for flags that make no sense together or name what this version does not have;
     /// `NotFound`, `Denied` for a file that cannot be read.
     pub(crate) fn options(&self, now: Millis) -> Result<PassOptions> {
-        if self.dedup_func == "penalty" {
-            return Err(Error::new(Kind::Invalid, "--deduplication.func=penalty is not in this version")
-                .next("leave the flag out for one-to-one deduplication, or keep Thanos for this bucket: nothing was changed"));
-        }
         let options = PassOptions {
             discovery: match self.block_discovery_strategy.as_str() {
                 "recursive" => Discovery::Recursive,
@@ -126,7 +122,7 @@ impl Flags {
             consistency_delay: self.consistency_delay,
             delete_delay: self.delete_delay,
             replica_labels: label_names(&self.replica_labels),
-            dedup: Dedup::OneToOne,
+            dedup: if self.dedup_func == "penalty" { Dedup::Penalty } else { Dedup::OneToOne },
             vertical: self.vertical,
             concurrency: self.concurrency,
             max_level: self.max_level,

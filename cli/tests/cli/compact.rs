@@ -86,15 +86,14 @@ fn a_damaged_block_is_named_and_the_exit_code_tells() {
 }
 
 #[test]
-fn penalty_is_refused_before_anything_is_written() {
+fn penalty_without_replica_labels_is_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     bucket(dir.path());
     let before = snapshot(dir.path());
     let config = objstore(dir.path());
-    let ran =
-        blockyard(dir.path(), &["compact", &config, "--deduplication.func=penalty", "--deduplication.replica-label=replica"]);
+    let ran = blockyard(dir.path(), &["compact", &config, "--deduplication.func=penalty"]);
     assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("penalty is not in this version"), "{}", ran.err);
+    assert!(ran.err.contains("needs at least one replica label"), "{}", ran.err);
     assert_eq!(snapshot(dir.path()), before);
 }
 

@@ -12,7 +12,7 @@ use crate::format::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{BlockId, LabelSet, Millis, TimeRange};
 
 pub(crate) use super::pipeline::is_out_of_order;
-pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, SourceBlock};
+pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, Join, SourceBlock};
 
 /// A merge that was decided on.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct CompactTask {
     pub resolution: Millis,
     /// Extensions that all inputs share.
     pub extensions: Option<Box<RawValue>>,
+    /// How overlapping chunks of one series become one list.
+    pub join: Join,
     /// Whether files are hashed.
     pub hash_func: HashFunc,
     /// Label names of a series may come out of order.
@@ -49,6 +51,7 @@ impl CompactTask {
             labels,
             resolution,
             extensions: None,
+            join: Join::OneToOne,
             hash_func: HashFunc::None,
             accept_malformed_index: false,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
@@ -104,6 +107,7 @@ async fn run(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let range = task.inputs.iter().map(|i| i.meta.time_range()).reduce(TimeRange::union).unwrap_or(TimeRange::new(0, 0));
     let mut work = Work::new(task.job, &task.inputs, vec![Output { id: task.id, content: Content::Plain }]);
     work.keep = (range.start, range.end.saturating_sub(1));
+    work.join = task.join;
     work.accept_malformed_index = task.accept_malformed_index;
     work.hash_func = task.hash_func;
     work.segment_bytes = task.segment_bytes;

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, stream};
 
-use super::PassOptions;
+use super::{Dedup, PassOptions};
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::texts;
 use crate::job::catalog::{Catalog, CatalogBlock, Depth, SyncOptions, Syncer};
-use crate::job::compact::{self, CompactOutcome, CompactTask, SourceBlock};
+use crate::job::compact::{self, CompactOutcome, CompactTask, Join, SourceBlock};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
 use crate::job::mark;
@@ -376,6 +376,10 @@ async fn compact_chosen(
     let mut task = CompactTask::new(env.clock.new_block_id(), task_inputs, LabelSet::clone(&group.labels), group.resolution);
     task.job = next_job();
     task.extensions = group.extensions();
+    task.join = match options.dedup {
+        Dedup::OneToOne => Join::OneToOne,
+        Dedup::Penalty => Join::Penalty,
+    };
     task.hash_func = options.hash_func;
     task.accept_malformed_index = options.accept_malformed_index;
     // sources are marked in full even when we are asked to stop meanwhile: a mark is short

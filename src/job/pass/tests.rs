@@ -284,6 +284,29 @@ async fn replicas_are_merged_without_their_label() {
 }
 
 #[tokio::test]
+async fn downsampled_replicas_are_marked_in_upstreams_words() {
+    let world = World::new();
+    for (n, replica) in [(1, "x"), (2, "y")] {
+        let mut meta = meta(n, "a", (0, 48));
+        meta.thanos.labels = LabelSet::from_iter([("cluster", "a"), ("replica", replica)]).into();
+        meta.thanos.downsample.resolution = 300_000;
+        world.block(&meta).await;
+    }
+    let options =
+        PassOptions { replica_labels: vec!["replica".into()], dedup: crate::job::pass::Dedup::Penalty, ..PassOptions::default() };
+    let result = run(&world.env, &options, &Fake::default()).await.unwrap();
+    assert!(result.is_clean() && result.compacted.is_empty(), "{result:?}");
+    for n in [1, 2] {
+        let mark = world.env.bucket.get(&format!("{}/no-compact-mark.json", id(n)), 1 << 20).await.unwrap();
+        let mark = NoCompactMark::decode(&mark).unwrap();
+        assert_eq!(mark.reason, "downsample-vertical-compaction");
+        let details =
+            "verticalCompactionDownsampleFilter: Downsampled block, see https://github.com/thanos-io/thanos/issues/6775";
+        assert_eq!(mark.details, details);
+    }
+}
+
+#[tokio::test]
 async fn a_large_index_is_marked_before_anything_is_compacted() {
     let world = World::new();
     for n in 0..5 {

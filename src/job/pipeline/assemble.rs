@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::chunks::{Records, Run};
 use super::decode::SeriesBatch;
-use super::hooks::{Candidate, Join, Judge, Lost, Salvage, SeriesView, SharedSymbols};
+use super::hooks::{Candidate, Join, Joiner, Judge, Lost, Salvage, SeriesView, SharedSymbols};
 use super::merge::{MergedBatch, Piece};
 use super::{Content, LOOK_AND_MARK};
 use crate::error::Error;
@@ -126,6 +126,7 @@ pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) ->
     let mut job = Assembling {
         records: runs.iter().map(|r| Records::new(r)).collect(),
         rules,
+        joiner: Joiner::new(rules.join),
         out: Column {
             bytes: Vec::with_capacity(merged.chunk_bytes()),
             chunks: Vec::with_capacity(merged.chunks()),
@@ -148,6 +149,7 @@ pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) ->
 struct Assembling<'a> {
     records: Vec<Records<'a>>,
     rules: &'a Rules,
+    joiner: Joiner,
     /// The chunks of the inputs as one list a series.
     out: Column,
     lost: Vec<Lost>,
@@ -255,7 +257,7 @@ impl Assembling<'_> {
         }
         let chunks = match lists.len() {
             1 => lists.remove(0),
-            _ => match self.rules.join.join(lists) {
+            _ => match self.joiner.join(lists) {
                 Ok(chunks) => chunks,
                 Err(m) => return Err(self.blame(merged, pieces, m)),
             },

@@ -12,6 +12,7 @@ use crate::format::Malformed;
 use crate::format::chunk::Encoding;
 use crate::format::index::{ChunkMeta, SymbolTable};
 use crate::format::tombstones::Interval;
+use crate::series::dedup::PenaltyMerger;
 use crate::series::{Chunk, merge_overlapping};
 
 /// How the chunk lists of one series, one list an input, become one list without overlap.
@@ -20,16 +21,32 @@ pub enum Join {
     /// Samples at one time are one sample.
     #[default]
     OneToOne,
+    /// One replica is followed until it has a gap.
+    Penalty,
 }
 
-impl Join {
+/// A [`Join`] at work; it keeps its buffers from series to series.
+pub(super) enum Joiner {
+    OneToOne,
+    Penalty(Box<PenaltyMerger>),
+}
+
+impl Joiner {
+    pub(super) fn new(join: Join) -> Self {
+        match join {
+            Join::OneToOne => Joiner::OneToOne,
+            Join::Penalty => Joiner::Penalty(Box::default()),
+        }
+    }
+
     /// Joins `lists`, which come in the order in which upstream's heap pops them.
     ///
     /// # Errors
     /// Overlapping chunks that do not decode, and overlapping aggregates.
-    pub(super) fn join(self, lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed> {
+    pub(super) fn join(&mut self, lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed> {
         match self {
-            Join::OneToOne => merge_overlapping(lists),
+            Joiner::OneToOne => merge_overlapping(lists),
+            Joiner::Penalty(merger) => merger.merge(lists),
         }
     }
 }

@@ -86,7 +86,7 @@ fn downsampled_overlap(pieces: &[Piece], chosen: &[usize]) -> Vec<PlannedMark> {
         .map(|p| PlannedMark {
             block: p.id,
             reason: texts::DOWNSAMPLE_VERTICAL,
-            details: "downsampled blocks that overlap are not merged, see thanos issue 6775".to_owned(),
+            details: texts::DOWNSAMPLE_VERTICAL_DETAILS.to_owned(),
         })
         .collect()
 }

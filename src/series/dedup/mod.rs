@@ -18,6 +18,8 @@ mod penalty;
 #[cfg(test)]
 mod rows;
 mod rule;
+#[cfg(test)]
+mod scenarios;
 mod stream;
 
 pub use chunks::{PenaltyMerger, merge_penalty};

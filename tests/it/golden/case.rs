@@ -16,6 +16,8 @@ pub(crate) struct Case {
     pub(crate) segment_bytes: Option<u64>,
     #[serde(default)]
     pub(crate) resolution_ms: i64,
+    #[serde(default)]
+    pub(crate) penalty: bool,
     pub(crate) steps: Vec<Step>,
 }
 

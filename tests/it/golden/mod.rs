@@ -10,7 +10,7 @@ use std::sync::Arc;
 use blockyard::Kind;
 use blockyard::bucket::{Bucket, Tuning};
 use blockyard::format::meta::Meta;
-use blockyard::job::compact::{CompactOutcome, compact};
+use blockyard::job::compact::{CompactOutcome, Join, compact};
 use blockyard::model::BlockId;
 use object_store::memory::InMemory;
 use sha2::{Digest as _, Sha256};
@@ -57,6 +57,7 @@ async fn one_way(name: &str, case: &Case, objects: &[(String, Vec<u8>)], way: &W
         let blocks: Vec<BlockId> = step.inputs.iter().map(|i| id(i)).collect();
         let mut task = merge::task(&env, &blocks).await.unwrap_or_else(|e| panic!("{says}: {e}"));
         assert_eq!(task.resolution, case.resolution_ms, "{says}: resolution");
+        task.join = if case.penalty { Join::Penalty } else { Join::OneToOne };
         task.segment_bytes = case.segment_bytes.unwrap_or(task.segment_bytes);
         task.postings_bytes = way.postings_bytes.unwrap_or(task.postings_bytes);
         let outcome = compact(&env, &task).await;
@@ -189,6 +190,7 @@ golden! {
     overlap_mixed = "overlap-mixed",
     overlap_special = "overlap-special",
     overlap = "overlap",
+    penalty = "penalty",
     refused_before = "refused-before",
     refused_complete_outside = "refused-complete-outside",
     refused_outside = "refused-outside",

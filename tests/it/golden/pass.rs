@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use blockyard::bucket::Bucket;
 use blockyard::format::marks::DeletionMark;
 use blockyard::format::meta::Meta;
-use blockyard::job::pass::{Engine, PassOptions, run};
+use blockyard::job::pass::{Dedup, Engine, PassOptions, run};
 use blockyard::model::BlockId;
 use tempfile::TempDir;
 
@@ -79,4 +79,12 @@ fn a_pass_leaves_what_thanos_leaves_of_replicas() {
 #[test]
 fn a_pass_leaves_what_thanos_leaves_of_overlapping_blocks() {
     pass("overlap", &[("cluster", "eu1"), ("replica", "a")], |options| options.vertical = true);
+}
+
+#[test]
+fn a_pass_leaves_what_thanos_leaves_of_replicas_with_clocks_of_their_own() {
+    pass("penalty", &[("cluster", "eu1")], |options| {
+        options.replica_labels = vec!["replica".to_owned()];
+        options.dedup = Dedup::Penalty;
+    });
 }
