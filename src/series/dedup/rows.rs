@@ -78,7 +78,7 @@ fn histogram() -> Value {
     let spans = |parts: &[(i32, u32)]| parts.iter().map(|&(offset, length)| BucketSpan { offset, length }).collect();
     Value::Histogram(Box::new(Histogram {
         count: 20,
-        sum: -3.1415,
+        sum: -2.5,
         zero_count: 12,
         zero_threshold: 0.001,
         negative_spans: spans(&[(0, 4), (1, 1)]),
