@@ -121,8 +121,7 @@ fn streamed(replicas: &[Vec<Sample>]) -> Vec<Sample> {
 const MINUTE: Millis = 60_000;
 const HOURS_8: Millis = 480 * MINUTE;
 
-/// `cargo test -p blockyard --lib samples_that_are_kept -- --nocapture` prints it; it stands in
-/// `docs/DESIGN.md`.
+/// The table stands in `docs/DESIGN.md`; where it differs, the message has the one to put there.
 #[test]
 fn samples_that_are_kept() {
     let at = |seconds: Millis| Replica::new(30_000, seconds * 1000);
@@ -154,7 +153,6 @@ fn samples_that_are_kept() {
         let (kept, seconds, streamed) = (penalty.len(), (longest + 500) / 1000, streamed(&all).len());
         table += &format!("| {name} | {count} | {one_to_one} | {kept} | {seconds} s | {streamed} |\n");
     }
-    println!("{table}");
     let page = include_str!("../../../docs/DESIGN.md");
     assert!(page.contains(&table), "docs/DESIGN.md has another table than\n{table}");
 }
