@@ -7,7 +7,7 @@
 //! | need | use |
 //! | --- | --- |
 //! | two streams as one, sample by sample | [`Penalty`] over two [`Stream`]s; nested for more |
-//! | counters that must not fall where the stream changes | [`Counter`] around each stream |
+//! | counters that must not fall where the stream changes | [`Raised`] around each stream |
 //! | chunk lists of one series, in a compaction | [`merge_penalty`], or a [`PenaltyMerger`] that keeps its buffers |
 //!
 //! *Source*: `pkg/dedup` of Thanos, `storage/merge.go` of Prometheus.
@@ -24,4 +24,4 @@ mod stream;
 
 pub use chunks::{PenaltyMerger, merge_penalty};
 pub use penalty::Penalty;
-pub use stream::{ChunkStream, Counter, SampleStream, Stream};
+pub use stream::{ChunkStream, Raised, SampleStream, Stream};

@@ -9,7 +9,7 @@ use crate::model::Millis;
 /// Two streams of one series as one: it follows one until that has a gap.
 ///
 /// More than two are nested, the first leftmost: `Penalty::new(Penalty::new(a, b)?, c)?`. To have
-/// counters that do not fall where the stream changes, each is wrapped in a [`Counter`](super::Counter).
+/// counters that do not fall where the stream changes, each is wrapped in a [`Raised`](super::Raised).
 ///
 /// *Order*: ascending in time, whatever the streams hold.
 /// *Memory*: none but the streams'.

@@ -1,6 +1,6 @@
 //! What upstream's own tests say, row by row (`pkg/dedup/iter_test.go`, `chunk_iter_test.go`).
 
-use super::{ChunkStream, Counter, Penalty, SampleStream, Stream, merge_penalty};
+use super::{ChunkStream, Penalty, Raised, SampleStream, Stream, merge_penalty};
 use crate::format::chunk::{AggregateKind, Encoding, XorAppender, encode_aggregate};
 use crate::model::{BucketSpan, Histogram, Millis, Sample, Value};
 use crate::series::{Chunk, encode_in_chunks};
@@ -110,7 +110,7 @@ fn a_counter_does_not_fall_where_the_stream_changes() {
     let b = [(10_001, 8.0), (45_001, 8.5), (55_001, 9.5), (65_001, 10.5)];
     check(&a, &b, &[(10_000, 8.0), (20_000, 9.0), (45_001, 8.5), (55_001, 9.5), (65_001, 10.5), (100_000, 15.0)]);
     let (a, b) = (samples(&a), samples(&b));
-    let raised = Penalty::new(Counter::new(SampleStream::new(&a)), Counter::new(SampleStream::new(&b))).unwrap();
+    let raised = Penalty::new(Raised::new(SampleStream::new(&a)), Raised::new(SampleStream::new(&b))).unwrap();
     let expected = [(10_000, 8.0), (20_000, 9.0), (45_001, 9.0), (55_001, 10.0), (65_001, 11.0), (100_000, 15.0)];
     assert_eq!(all(raised), samples(&expected));
 }

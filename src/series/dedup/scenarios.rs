@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{Counter, Penalty, SampleStream, Stream, merge_penalty};
+use super::{Penalty, Raised, SampleStream, Stream, merge_penalty};
 use crate::model::{Millis, Sample, Value};
 use crate::series::{Chunk, encode_in_chunks, merge_overlapping};
 
@@ -239,7 +239,7 @@ proptest! {
                 before = std::mem::replace(v, total);
             }
         }
-        let counter = |n: usize| Counter::new(SampleStream::new(&all[n]));
+        let counter = |n: usize| Raised::new(SampleStream::new(&all[n]));
         let check = |merged: &mut dyn Stream| {
             let mut last = f64::NEG_INFINITY;
             while let (Some(time), Some(value)) = (merged.time(), merged.float()) {

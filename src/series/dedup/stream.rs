@@ -19,7 +19,7 @@ pub trait Stream {
     /// Data that does not decode; the stream is over then.
     fn seek(&mut self, target: Millis) -> Result<(), Malformed>;
 
-    /// Told when the stream in use changes: `last` was the value before. [`Counter`] makes use of it.
+    /// Told when the stream in use changes: `last` was the value before. [`Raised`] makes use of it.
     fn follow(&mut self, _last: f64) {}
 
     /// The value, if it is a float.
@@ -133,19 +133,19 @@ impl Stream for ChunkStream<'_> {
 /// A replica that saw less of the counter than the other would look like a reset where it takes over;
 /// it is raised for good by what it lacks. Resets have to be added up before.
 #[derive(Clone, Debug)]
-pub struct Counter<S> {
+pub struct Raised<S> {
     stream: S,
     raised: f64,
 }
 
-impl<S: Stream> Counter<S> {
+impl<S: Stream> Raised<S> {
     /// The floats of `stream` as a counter; histograms stay as they are.
     pub fn new(stream: S) -> Self {
-        Counter { stream, raised: 0.0 }
+        Raised { stream, raised: 0.0 }
     }
 }
 
-impl<S: Stream> Stream for Counter<S> {
+impl<S: Stream> Stream for Raised<S> {
     fn time(&self) -> Option<Millis> {
         self.stream.time()
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_counter_is_raised_for_good() {
         let samples = samples(10);
-        let mut counter = Counter::new(SampleStream::new(&samples));
+        let mut counter = Raised::new(SampleStream::new(&samples));
         counter.follow(-3.0);
         assert_eq!(counter.float(), Some(0.0));
         counter.follow(2.5);
