@@ -15,6 +15,7 @@ pub mod plan;
 pub mod relabel;
 pub mod repair;
 mod report;
+pub mod rewrite;
 pub mod verify;
 
 use std::path::PathBuf;

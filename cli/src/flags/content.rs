@@ -83,13 +83,20 @@ impl Selector {
     /// # Errors
     /// `Invalid` when both flags are given, the file cannot be read or a variable is not set.
     pub(crate) fn read(&self) -> Result<String> {
-        let text = read_content("selector.relabel-config", self.selector.as_deref(), self.selector_file.as_deref())?;
-        expand_env(&text, variable)
+        read_expanded("selector.relabel-config", self.selector.as_deref(), self.selector_file.as_deref())
     }
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// As [`read_content`], with `$(VARIABLE)` of the environment filled in.
+///
+/// # Errors
+/// `Invalid` as there, and when a variable is not set.
+pub(crate) fn read_expanded(name: &str, content: Option<&str>, file: Option<&Path>) -> Result<String> {
+    expand_env(&read_content(name, content, file)?, variable)
 }
 
 /// What one of the two flags holds; empty when neither is given.

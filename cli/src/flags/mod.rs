@@ -6,7 +6,7 @@ mod content;
 mod global;
 mod value;
 
-pub(crate) use content::{Backup, Objstore, Selector, read_content};
+pub(crate) use content::{Backup, Objstore, Selector, read_content, read_expanded};
 pub(crate) use global::Global;
 pub(crate) use value::{TimeOrAgo, bytes, count, go_duration, label_names, prom_duration};
 

@@ -2,6 +2,7 @@
 
 mod inspect;
 mod ls;
+mod rewrite;
 mod table;
 mod template;
 mod text;
@@ -43,6 +44,8 @@ pub(crate) enum BucketCommand {
     Ls(Box<ls::Flags>),
     /// Inspect all blocks in the bucket in detailed, table-like way, or look inside one
     Inspect(Box<inspect::Flags>),
+    /// Rewrite chosen blocks: delete series, delete times of series, relabel series
+    Rewrite(Box<rewrite::Flags>),
 }
 
 /// Runs one of the tools.
@@ -52,6 +55,7 @@ pub(crate) async fn run(tools: Tools, world: &World) -> Result<Exit> {
         BucketCommand::Verify(flags) => verify::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Ls(flags) => ls::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Inspect(flags) => inspect::run(*flags, &bucket.objstore, world).await,
+        BucketCommand::Rewrite(flags) => rewrite::run(*flags, &bucket.objstore, world).await,
     }
 }
 

@@ -164,7 +164,9 @@ impl<'a> Records<'a> {
         let offset = u64::from(at.offset());
         let gone = || Malformed::new("chunk", offset, "the bytes of the record were not read");
         if at < self.last {
-            (self.run, self.part) = (0, 0); // a merge of overlapping chunks may ask again
+            // a merge of overlapping chunks may ask again, and series that were moved ask in any order
+            let behind = |r: &Run| (r.segment, r.end) <= (at.segment(), offset);
+            (self.run, self.part) = (self.runs.partition_point(behind), 0);
         }
         self.last = at;
         while self.runs.get(self.run).is_some_and(|r| r.segment < at.segment() || r.end <= offset) {

@@ -55,13 +55,18 @@ impl SeriesFeed {
     /// # Errors
     /// What the bucket says; `Corrupt` for entries that are cut off, damaged or out of order.
     pub(super) async fn next(&mut self) -> Result<Option<SeriesBatch>> {
+        let mut batch = self.next_raw().await?;
+        if let Some(batch) = &mut batch {
+            self.tell(batch);
+        }
+        Ok(batch)
+    }
+
+    /// As [`SeriesFeed::next`], and nobody is told what was said about the batch.
+    pub(super) async fn next_raw(&mut self) -> Result<Option<SeriesBatch>> {
         while self.decoding.len() < BATCHES_AHEAD && self.cut().await? {}
         match self.decoding.pop_front() {
-            Some(batch) => {
-                let mut batch = batch.await??;
-                self.tell(&mut batch);
-                Ok(Some(batch))
-            }
+            Some(batch) => batch.await?.map(Some),
             None => Ok(None),
         }
     }

@@ -25,6 +25,8 @@ mod input;
 mod merge;
 mod output;
 mod run;
+mod scan;
+mod scattered;
 mod source;
 mod symbols;
 
@@ -39,6 +41,8 @@ pub use assemble::Counts;
 pub use hooks::{Candidate, Edit, Join, Judge, Lost, Salvage, SeriesView, Verdict};
 pub use output::{Built, publish};
 pub use run::build;
+pub use scan::Scan;
+pub use scattered::{ChunkRecords, RecordReader, ScatteredChunks};
 pub use source::SourceBlock;
 
 /// Postings of one output in memory before they are written out as a run (bytes).

@@ -4,60 +4,19 @@
 //!
 //! *Source*: Prometheus `model/relabel/relabel.go`, Thanos `pkg/block/fetcher.go` (`LabelShardedMetaFilter`).
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use md5::{Digest, Md5};
-use regex::Regex;
-
+use super::apply::Builder;
+use super::rule::{Action, Relabeling, Written};
 use crate::error::{Error, Kind, Result};
-use crate::model::{BlockId, LabelSet, anchored};
+use crate::model::{BlockId, LabelSet};
 
 /// The label that holds the id of the block while rules are applied.
 pub const BLOCK_ID_LABEL: &str = "__block_id";
 
 /// One rule.
 #[derive(Clone, Debug)]
-pub struct Rule {
-    source_labels: Vec<String>,
-    separator: String,
-    action: Action,
-}
-
-#[derive(Clone, Debug)]
-enum Action {
-    Keep(Regex),
-    Drop(Regex),
-    HashMod { modulus: u64, target: String },
-}
-
-/// A rule as YAML has it; fields that are for other actions are allowed and not looked at.
-#[derive(serde::Deserialize)]
-#[serde(default)]
-struct Written {
-    source_labels: Vec<String>,
-    separator: String,
-    regex: String,
-    modulus: u64,
-    target_label: String,
-    action: String,
-}
-
-impl Default for Written {
-    fn default() -> Self {
-        Written {
-            source_labels: Vec::new(),
-            separator: ";".to_owned(),
-            regex: "(.*)".to_owned(),
-            modulus: 0,
-            target_label: String::new(),
-            action: "replace".to_owned(),
-        }
-    }
-}
-
-/// Actions that upstream knows and that select nothing.
-const OTHER_ACTIONS: [&str; 8] =
-    ["replace", "labelmap", "labeldrop", "labelkeep", "lowercase", "uppercase", "keepequal", "dropequal"];
+pub struct Rule(Relabeling);
 
 /// Rules from a YAML list; nothing but space is no rules.
 ///
@@ -68,6 +27,7 @@ pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>> {
         return Ok(Vec::new());
     }
     let invalid = |e: String| Error::new(Kind::Invalid, e).part("relabel configuration");
+    // fields that nobody knows are allowed and not looked at, as upstream
     let written: Option<Vec<Written>> = serde_saphyr::from_str(yaml).map_err(|e| invalid(e.to_string()))?;
     written.unwrap_or_default().into_iter().map(|rule| Rule::new(rule).map_err(invalid)).collect()
 }
@@ -77,45 +37,18 @@ pub fn keeps(rules: &[Rule], block: BlockId, labels: &LabelSet, without: &[Strin
     if rules.is_empty() {
         return true;
     }
-    let mut labels: BTreeMap<&str, String> =
-        labels.iter().filter(|(name, _)| !without.iter().any(|w| w == name)).map(|(n, v)| (n, v.to_owned())).collect();
-    labels.insert(BLOCK_ID_LABEL, block.to_string());
-    for rule in rules {
-        let values: Vec<&str> =
-            rule.source_labels.iter().map(|name| labels.get(name.as_str()).map_or("", String::as_str)).collect();
-        let value = values.join(&rule.separator);
-        match &rule.action {
-            Action::Keep(regex) if !regex.is_match(&value) => return false,
-            Action::Drop(regex) if regex.is_match(&value) => return false,
-            Action::Keep(_) | Action::Drop(_) => {}
-            Action::HashMod { modulus, target } => {
-                let hash = Md5::digest(value.as_bytes());
-                let mut half = [0; 8];
-                half.copy_from_slice(&hash[8..]);
-                labels.insert(target, (u64::from_be_bytes(half) % modulus).to_string());
-            }
-        }
-    }
-    true
+    let seen = labels.iter().filter(|(name, _)| !without.iter().any(|w| w == name));
+    let mut labels = Builder::new(seen.map(|(n, v)| (Cow::from(n), Cow::from(v))));
+    labels.set(BLOCK_ID_LABEL, block.to_string());
+    rules.iter().all(|rule| labels.apply(&rule.0))
 }
 
 impl Rule {
     fn new(written: Written) -> Result<Self, String> {
-        let pattern = || anchored(&written.regex).map_err(|e| e.to_string());
-        let action = match written.action.to_lowercase().as_str() {
-            "keep" => Action::Keep(pattern()?),
-            "drop" => Action::Drop(pattern()?),
-            "hashmod" if written.modulus == 0 => {
-                return Err("relabel configuration for hashmod requires non-zero modulus".to_owned());
-            }
-            "hashmod" if written.target_label.is_empty() => {
-                return Err("relabel configuration for hashmod action requires 'target_label' value".to_owned());
-            }
-            "hashmod" => Action::HashMod { modulus: written.modulus, target: written.target_label },
-            other if OTHER_ACTIONS.contains(&other) => return Err(format!("unsupported relabel action: {other}")),
-            _ => return Err(format!("unknown relabel action {:?}", written.action)),
-        };
-        Ok(Rule { source_labels: written.source_labels, separator: written.separator, action })
+        match Action::parse(&written.action) {
+            None | Some(Action::Keep | Action::Drop | Action::HashMod) => Relabeling::new(written).map(Rule),
+            Some(other) => Err(format!("unsupported relabel action: {}", other.as_str())),
+        }
     }
 }
 
