@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod clean;
 pub mod compact;
 mod compute;
+pub mod downsample;
 pub mod filter;
 pub mod garbage;
 pub mod group;

@@ -1,6 +1,7 @@
 //! Progress of jobs, as events: the command line draws bars from them, a server counts metrics.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Error;
 use crate::job::catalog::CatalogBlock;
@@ -10,6 +11,14 @@ use crate::model::{BlockId, Millis};
 /// One attempt at a job within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(pub u64);
+
+impl JobId {
+    /// A number that no other job of this process has.
+    pub fn next() -> JobId {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        JobId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// Something that happened. All numbers of bytes are increments since the event before.
 #[derive(Clone, Debug)]

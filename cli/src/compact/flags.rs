@@ -78,6 +78,19 @@ pub(crate) struct Flags {
     #[arg(long = "compact.concurrency", value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) concurrency: usize,
 
+    /// Make no downsampled blocks
+    #[arg(long = "downsampling.disable")]
+    pub(crate) no_downsampling: bool,
+
+    /// How many blocks are downsampled at a time; one already uses all cores
+    #[arg(long = "downsample.concurrency", value_name = "N", default_value = "1", value_parser = count)]
+    pub(crate) downsample_concurrency: usize,
+
+    /// Which series are downsampled: a selector for those that are, or behind ! for those that are not; the
+    /// first that matches decides. Repeatable
+    #[arg(long = "downsample.filter", value_name = "SELECTOR")]
+    pub(crate) downsample_filter: Vec<String>,
+
     /// Merge blocks of one group that overlap
     #[arg(long = "compact.enable-vertical-compaction", hide = true)]
     pub(crate) vertical: bool,
@@ -125,14 +138,6 @@ pub(crate) struct Later {
     /// How long samples of 1 hour stay; 0d is for ever
     #[arg(long = "retention.resolution-1h", value_name = "DURATION", default_value = "0d", value_parser = prom_duration)]
     pub(crate) retention_1h: Millis,
-
-    /// Make no downsampled blocks
-    #[arg(long = "downsampling.disable")]
-    pub(crate) no_downsampling: bool,
-
-    /// How many blocks are downsampled at a time
-    #[arg(long = "downsample.concurrency", value_name = "N", default_value = "1", value_parser = count)]
-    downsample_concurrency: usize,
 
     /// How many objects of a block are moved at a time; reads and writes are pipelined instead
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
@@ -203,9 +208,6 @@ impl Later {
     /// What a user who set these flags must know, because data will not change as they ask.
     pub(crate) fn warnings(&self) -> Vec<&'static str> {
         let mut out = Vec::new();
-        if !self.no_downsampling {
-            out.push("downsampling is not in this version: blocks stay raw (--downsampling.disable silences this)");
-        }
         if [self.retention_raw, self.retention_5m, self.retention_1h].iter().any(|&r| r != 0) {
             out.push("retention is not in this version: no block is deleted for its age");
         }
@@ -298,7 +300,7 @@ mod tests {
         .unwrap();
         assert_eq!((flags.max_level, flags.max_index_bytes), (3, 1 << 30));
         assert!(flags.accept_malformed_index && flags.vertical && flags.skip_out_of_order && flags.stop_on_error);
-        assert!(!flags.wait && !flags.later.no_downsampling);
+        assert!(!flags.wait && !flags.no_downsampling);
         assert_eq!((flags.delete_delay, flags.consistency_delay), (172_800_000, 5_400_000));
         assert_eq!(flags.min_time, TimeOrAgo::Relative(-3_628_800_000));
         assert_eq!(crate::flags::label_names(&flags.replica_labels), ["a", "b", "c"]);
@@ -329,9 +331,8 @@ mod tests {
     #[test]
     fn what_is_not_in_this_version_is_said() {
         let about = |arguments: &[&str]| parse(arguments).unwrap().later.warnings().join("; ");
-        assert!(about(&[]).starts_with("downsampling is not in this version: blocks stay raw"));
-        assert_eq!(about(&["--downsampling.disable"]), "");
-        assert!(about(&["--downsampling.disable", "--retention.resolution-1h=30d"]).starts_with("retention is not"));
+        assert_eq!(about(&[]), "");
+        assert!(about(&["--retention.resolution-1h=30d"]).starts_with("retention is not"));
     }
 
     #[test]

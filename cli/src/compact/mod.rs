@@ -5,6 +5,7 @@ mod flags;
 use std::time::Duration;
 
 use blockyard::job::Env;
+use blockyard::job::downsample::SeriesPolicy;
 use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult};
 use blockyard::job::relabel::parse_rules;
 use blockyard::model::Millis;
@@ -42,6 +43,9 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
             None => println!("{} blocks held no samples and became none", done.inputs.len()),
         }
     }
+    for done in &result.downsampled {
+        print!("{}", crate::tools::downsampled(done));
+    }
     log(&result);
     println!("{}", summary(&result));
     Ok(if result.is_clean() { Exit::Done } else { Exit::Failed })
@@ -77,6 +81,8 @@ fn summary(result: &PassResult) -> String {
     let many = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
     let mut parts = vec![many(result.compacted.len(), "compaction")];
     let further = [
+        (result.downsampled.len(), "block", " downsampled"),
+        (result.not_downsampled.len(), "block", " not downsampled: the messages say why"),
         (result.marked.len(), "block", " marked no-compact"),
         (result.garbage.len(), "duplicate", " marked for deletion"),
         (result.deleted.len(), "block", " deleted"),
@@ -93,10 +99,12 @@ fn log(result: &PassResult) {
         result.states.iter().filter(|&(_, &n)| n > 0).map(|(state, n)| format!("{}={n}", state.as_str())).collect();
     tracing::info!(
         compactions = result.compacted.len(),
+        downsampled = result.downsampled.len(),
         marked_no_compact = result.marked.len(),
         duplicates = result.garbage.len(),
         deleted = result.deleted.len(),
         failed_groups = result.errors.len(),
+        failed_downsamplings = result.not_downsampled.len(),
         rounds = result.rounds,
         blocks = seen.join(","),
         "pass done"
@@ -133,7 +141,9 @@ impl Flags {
             retention_raw: self.later.retention_raw,
             retention_5m: self.later.retention_5m,
             retention_1h: self.later.retention_1h,
-            downsampling: !self.later.no_downsampling,
+            downsampling: !self.no_downsampling,
+            downsample_concurrency: self.downsample_concurrency,
+            downsample_policy: SeriesPolicy::parse(&self.downsample_filter)?,
         };
         options.check()?;
         Ok(options)

@@ -1,5 +1,6 @@
 //! `blockyard tools`: commands for people who look after a bucket.
 
+mod downsample;
 mod inspect;
 mod ls;
 mod rewrite;
@@ -14,6 +15,8 @@ use blockyard::job::catalog::{Catalog, Depth, PartialReason, SyncOptions, Syncer
 use blockyard::model::Millis;
 use blockyard::{Error, Kind, Result};
 use clap::{Args, Subcommand};
+
+pub(crate) use downsample::downsampled;
 
 use crate::exit::Exit;
 use crate::flags::Objstore;
@@ -42,6 +45,8 @@ pub(crate) enum BucketCommand {
     Verify(Box<verify::Flags>),
     /// List all blocks in the bucket
     Ls(Box<ls::Flags>),
+    /// Continuously downsample blocks of the bucket that are due for it
+    Downsample(Box<downsample::Flags>),
     /// Inspect all blocks in the bucket in detailed, table-like way, or look inside one
     Inspect(Box<inspect::Flags>),
     /// Rewrite chosen blocks: delete series, delete times of series, relabel series
@@ -54,6 +59,7 @@ pub(crate) async fn run(tools: Tools, world: &World) -> Result<Exit> {
     match bucket.command {
         BucketCommand::Verify(flags) => verify::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Ls(flags) => ls::run(*flags, &bucket.objstore, world).await,
+        BucketCommand::Downsample(flags) => downsample::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Inspect(flags) => inspect::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Rewrite(flags) => rewrite::run(*flags, &bucket.objstore, world).await,
     }

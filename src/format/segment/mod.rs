@@ -9,7 +9,7 @@ mod cutter;
 mod record;
 
 pub use cutter::Cutter;
-pub use record::{ENCODING_BYTES, Record, decode_record, encode_record, encoded_len, record_len};
+pub use record::{ENCODING_BYTES, Record, data_of, decode_record, encode_record, encoded_len, record_len};
 
 use std::fmt;
 

@@ -77,6 +77,16 @@ pub fn decode_record(bytes: &[u8], base: u64) -> Result<Record<'_>, Malformed> {
     Ok(Record { encoding: body[0], data: &body[ENCODING_BYTES..], len_bytes, crc })
 }
 
+/// The `data_bytes` bytes of data of a whole record that was verified or made just now.
+///
+/// # Panics
+/// When the record is shorter than that.
+#[inline]
+pub fn data_of(record: &[u8], data_bytes: u32) -> &[u8] {
+    let end = record.len() - CRC_BYTES;
+    &record[end - data_bytes as usize..end]
+}
+
 #[cold]
 fn cut_off(left: usize, base: u64) -> Malformed {
     Malformed::new(PART, base, format!("length field cut off after {left} bytes"))

@@ -5,14 +5,14 @@ mod describe;
 use serde_json::value::RawValue;
 
 use super::pipeline::{self, Content, Output, Work};
-use super::{Env, Event, JobId};
+use super::{Env, Event, JobId, downsample};
 use crate::error::Result;
 use crate::format::meta::Meta;
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{BlockId, LabelSet, Millis, TimeRange};
 
 pub(crate) use super::pipeline::is_out_of_order;
-pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, Join, SourceBlock};
+pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, Join, SeriesChoice, SourceBlock};
 
 /// A merge that was decided on.
 #[derive(Clone, Debug)]
@@ -27,6 +27,12 @@ pub struct CompactTask {
     pub labels: LabelSet,
     /// Its resolution in milliseconds, 0 for raw.
     pub resolution: Millis,
+    /// Id of a block of five minutes that is made of the new one on the way, if it is due.
+    pub five: Option<BlockId>,
+    /// Id of a block of an hour that is made of the new one on the way, if it is due.
+    pub hour: Option<BlockId>,
+    /// Which series are downsampled; `None` for all.
+    pub choose: Option<SeriesChoice>,
     /// Extensions that all inputs share.
     pub extensions: Option<Box<RawValue>>,
     /// How overlapping chunks of one series become one list.
@@ -50,6 +56,9 @@ impl CompactTask {
             inputs,
             labels,
             resolution,
+            five: None,
+            hour: None,
+            choose: None,
             extensions: None,
             join: Join::OneToOne,
             hash_func: HashFunc::None,
@@ -67,6 +76,8 @@ pub enum CompactOutcome {
     Written {
         /// Its `meta.json`.
         meta: Box<Meta>,
+        /// Those of the downsampled blocks that were made of it on the way, finer first.
+        downsampled: Vec<Meta>,
         /// Chunks in encodings that Go components of today cannot read; they were copied as they are.
         new_encodings: u64,
     },
@@ -90,7 +101,10 @@ pub async fn compact(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     match run(env, task).await {
         Ok(outcome) => {
             let text = match &outcome {
-                CompactOutcome::Written { meta, .. } => format!("block {} with {} series", meta.ulid, meta.stats.num_series),
+                CompactOutcome::Written { meta, downsampled, .. } => {
+                    let levels = downsampled.iter().map(|m| format!(", {} of {}", m.ulid, downsample::name(m.resolution())));
+                    format!("block {} with {} series{}", meta.ulid, meta.stats.num_series, levels.collect::<String>())
+                }
                 CompactOutcome::Empty => "no samples, no block".to_owned(),
             };
             env.report.event(Event::Finished { job: task.job, outcome: &text });
@@ -105,17 +119,30 @@ pub async fn compact(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
 
 async fn run(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let range = task.inputs.iter().map(|i| i.meta.time_range()).reduce(TimeRange::union).unwrap_or(TimeRange::new(0, 0));
-    let mut work = Work::new(task.job, &task.inputs, vec![Output { id: task.id, content: Content::Plain }]);
+    let plain = Output { id: task.id, content: Content::Plain };
+    let outputs: Vec<Output> = [plain].into_iter().chain(downsample::outputs(task.five, task.hour)).collect();
+    let contents: Vec<Content> = outputs.iter().map(|o| o.content).collect();
+    let mut work = Work::new(task.job, &task.inputs, outputs);
     work.keep = (range.start, range.end.saturating_sub(1));
     work.join = task.join;
+    work.choose = task.choose.clone();
     work.accept_malformed_index = task.accept_malformed_index;
     work.hash_func = task.hash_func;
     work.segment_bytes = task.segment_bytes;
     work.postings_bytes = task.postings_bytes;
-    let Some(built) = pipeline::build(env, &work).await?.into_iter().flatten().next() else {
-        return Ok(CompactOutcome::Empty);
-    };
-    let meta = describe::describe(task, &built, env.clock.now());
-    pipeline::publish(env, &[(&meta, &built)]).await?;
-    Ok(CompactOutcome::Written { meta: Box::new(meta), new_encodings: built.counts.new_encodings })
+    let built = pipeline::build(env, &work).await?;
+    // of no samples nothing is downsampled
+    let Some(plain) = built.first().and_then(Option::as_ref) else { return Ok(CompactOutcome::Empty) };
+    let now = env.clock.now();
+    let meta = describe::describe(task, plain, now);
+    let mut blocks = vec![(meta.clone(), plain)];
+    for (&content, built) in contents.iter().zip(&built).skip(1) {
+        if let Some(built) = built {
+            blocks.push((downsample::describe(&meta, &task.labels, content, built, now), built));
+        }
+    }
+    // the merged block first: who finds it alone, after a crash, makes the others of it
+    pipeline::publish(env, &blocks.iter().map(|(meta, built)| (meta, *built)).collect::<Vec<_>>()).await?;
+    let downsampled = blocks.into_iter().skip(1).map(|(meta, _)| meta).collect();
+    Ok(CompactOutcome::Written { meta: Box::new(meta), downsampled, new_encodings: plain.counts.new_encodings })
 }

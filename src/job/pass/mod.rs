@@ -1,9 +1,13 @@
 //! One pass over a bucket: look, clean, plan, compact, until nothing is left to do.
 //!
 //! *Order*, as upstream's: blocks whose deletion is due go first, then duplicates are marked, then every group
-//! makes one step, some groups at a time; this repeats until no group has a step left. At last partial uploads
-//! and unfinished ones are cleaned.
+//! makes one step, some groups at a time; this repeats until no group has a step left. Then what is due is
+//! downsampled, twice: the second time what the first time made. At last partial uploads and unfinished ones
+//! are cleaned.
+//!
+//! A compaction whose block would be downsampled in the same pass makes the coarser blocks on the way.
 
+mod downsample;
 mod options;
 mod run;
 

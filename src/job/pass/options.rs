@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::job::compact::HashFunc;
+use crate::job::downsample::SeriesPolicy;
 use crate::job::relabel::Rule;
 use crate::model::Millis;
 
@@ -76,8 +77,12 @@ pub struct PassOptions {
     pub retention_5m: Millis,
     /// `--retention.resolution-1h`; 0 keeps for ever.
     pub retention_1h: Millis,
-    /// `--downsampling.disable`: then marks against downsampling are not read.
+    /// Whether blocks are downsampled; `--downsampling.disable` says no.
     pub downsampling: bool,
+    /// `--downsample.concurrency`: blocks at a time.
+    pub downsample_concurrency: usize,
+    /// `--downsample.filter`: which series are downsampled; `None` for all.
+    pub downsample_policy: Option<SeriesPolicy>,
 }
 
 impl Default for PassOptions {
@@ -103,6 +108,8 @@ impl Default for PassOptions {
             retention_5m: 0,
             retention_1h: 0,
             downsampling: true,
+            downsample_concurrency: 1,
+            downsample_policy: None,
         }
     }
 }
@@ -143,7 +150,7 @@ impl PassOptions {
                  will occur (10 days)",
             );
         }
-        if self.meta_fetch_concurrency == 0 || self.concurrency == 0 {
+        if self.meta_fetch_concurrency == 0 || self.concurrency == 0 || self.downsample_concurrency == 0 {
             return invalid("concurrency has to be at least 1");
         }
         Ok(())

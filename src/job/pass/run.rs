@@ -4,15 +4,17 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, stream};
 
+use super::downsample::Ahead;
 use super::{Dedup, PassOptions};
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::texts;
+use crate::format::meta::Meta;
 use crate::job::catalog::{Catalog, CatalogBlock, Depth, SyncOptions, Syncer};
 use crate::job::compact::{self, CompactOutcome, CompactTask, Join, SourceBlock};
+use crate::job::downsample::{self, DownsampleTask, Downsampled, FailedBlock, Levels};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
 use crate::job::mark;
@@ -21,10 +23,13 @@ use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
 use crate::job::{Env, Event, JobId, Level, Outcome, Work, clean, garbage, repair};
 use crate::model::{BlockId, LabelSet, Millis};
 
-/// What makes one block out of several.
+/// What makes one block out of several, and coarser ones out of one.
 pub trait Compactor: Sync {
     /// Carries out one task; the inputs are not touched.
     fn compact(&self, env: &Env, task: &CompactTask) -> impl Future<Output = Result<CompactOutcome>> + Send;
+
+    /// Carries out one downsampling; the input is not touched.
+    fn downsample(&self, env: &Env, task: &DownsampleTask) -> impl Future<Output = Result<Vec<Meta>>> + Send;
 }
 
 /// The real one.
@@ -35,6 +40,10 @@ impl Compactor for Engine {
     async fn compact(&self, env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
         compact::compact(env, task).await
     }
+
+    async fn downsample(&self, env: &Env, task: &DownsampleTask) -> Result<Vec<Meta>> {
+        downsample::downsample(env, task).await
+    }
 }
 
 /// What a pass came to.
@@ -44,6 +53,10 @@ pub struct PassResult {
     pub compacted: Vec<Compacted>,
     /// Blocks that were repaired on the way, and what took their place, if there were samples for it.
     pub repaired: Vec<(BlockId, Option<BlockId>)>,
+    /// Blocks that were downsampled, in order of their ends; those that were on the way of a compaction as well.
+    pub downsampled: Vec<Downsampled>,
+    /// Blocks that could not be downsampled; the others were.
+    pub not_downsampled: Vec<FailedBlock>,
     /// Marks against compaction that were made.
     pub marked: Vec<PlannedMark>,
     /// Duplicates that were marked for deletion.
@@ -94,11 +107,12 @@ impl GroupError {
 impl PassResult {
     /// Whether everything that was to be done is done.
     pub fn is_clean(&self) -> bool {
-        self.errors.is_empty() && self.clean_errors.is_empty()
+        self.errors.is_empty() && self.not_downsampled.is_empty() && self.clean_errors.is_empty()
     }
 }
 
-/// One pass: look, delete what is due, mark duplicates, compact group by group until nothing is left, and clean.
+/// One pass: look, delete what is due, mark duplicates, compact group by group until nothing is left, downsample,
+/// and clean.
 ///
 /// An error in one group does not stop the others; it is in the result.
 ///
@@ -119,11 +133,14 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     loop {
         pass.clean_marked(&seen).await;
         pass.mark_duplicates(&seen).await?;
-        let more = pass.compact_groups(std::mem::take(&mut seen.selection.blocks)).await?;
+        let more = pass.compact_groups(seen.selection.blocks.clone()).await?;
         if !more {
             break;
         }
         seen = pass.look().await?;
+    }
+    if options.downsampling {
+        seen = pass.downsample(seen).await?;
     }
     let deletions = clean::given_up(&seen.catalog, env.clock.now());
     let cleaned = clean::run(env, &seen.catalog, &deletions).await;
@@ -149,12 +166,21 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
     let mut catalog = syncer(env, options, None).sync().await?;
     catalog.check_complete()?;
     let now = env.clock.now();
-    let mut selection = select(&mut catalog, options, now);
+    let selection = select(&mut catalog, options, now);
     let mut plan = Plan { garbage: garbage::plan(&selection), ..Plan::default() };
     plan.deletions = clean::due(&selection, &catalog, options.delete_delay, now);
     plan.deletions.extend(clean::given_up(&catalog, now));
-    for group in groups(std::mem::take(&mut selection.blocks)) {
-        plan.add(&group, &plan_group(&group, options), env.bucket.read_bytes());
+    let ahead = Ahead::new(options, &selection.blocks);
+    for group in groups(selection.blocks.clone()) {
+        let decided = plan_group(&group, options);
+        let levels = match &decided.step {
+            Ok(Step::Compact(chosen, _)) => ahead.levels(&group, chosen),
+            _ => Levels::default(),
+        };
+        plan.add(&group, &decided, levels, env.bucket.read_bytes());
+    }
+    if options.downsampling {
+        plan.downsample(&selection.blocks, options.ranges());
     }
     Ok(plan)
 }
@@ -188,23 +214,23 @@ async fn look(env: &Env, options: &PassOptions, syncer: &mut Syncer) -> Result<(
 }
 
 /// What one look at the bucket found.
-struct Seen {
+pub(super) struct Seen {
     catalog: Catalog,
-    selection: Selection,
+    pub(super) selection: Selection,
 }
 
-struct Pass<'a, C> {
-    env: &'a Env,
-    options: &'a PassOptions,
-    compactor: &'a C,
+pub(super) struct Pass<'a, C> {
+    pub(super) env: &'a Env,
+    pub(super) options: &'a PassOptions,
+    pub(super) compactor: &'a C,
     syncer: Syncer,
-    result: PassResult,
+    pub(super) result: PassResult,
     /// Keys of groups that failed: they are left alone until the next pass.
     stopped: HashSet<String>,
 }
 
 impl<C: Compactor> Pass<'_, C> {
-    async fn look(&mut self) -> Result<Seen> {
+    pub(super) async fn look(&mut self) -> Result<Seen> {
         self.check_cancelled()?;
         let (catalog, selection) = look(self.env, self.options, &mut self.syncer).await?;
         self.result.states = selection.states.clone();
@@ -212,7 +238,7 @@ impl<C: Compactor> Pass<'_, C> {
         Ok(Seen { catalog, selection })
     }
 
-    fn check_cancelled(&self) -> Result<()> {
+    pub(super) fn check_cancelled(&self) -> Result<()> {
         match self.env.cancel.is_cancelled() {
             true => Err(Error::new(Kind::Cancelled, "asked to stop")),
             false => Ok(()),
@@ -248,11 +274,12 @@ impl<C: Compactor> Pass<'_, C> {
 
     /// One step of every group, some at a time; returns whether there may be another.
     async fn compact_groups(&mut self, blocks: Vec<CatalogBlock>) -> Result<bool> {
+        let ahead = &Ahead::new(self.options, &blocks);
         let mut groups = groups(blocks);
         groups.retain(|g| g.blocks.len() > 1 && !self.stopped.contains(&g.key));
         let (env, options, compactor) = (self.env, self.options, self.compactor);
         let each = groups.into_iter().map(|group| async move {
-            let done = step(env, options, compactor, &group).await;
+            let done = step(env, options, compactor, &group, ahead).await;
             (group, done)
         });
         let mut under_way = stream::iter(each).buffer_unordered(options.concurrency.max(1));
@@ -260,10 +287,11 @@ impl<C: Compactor> Pass<'_, C> {
         while let Some((group, (marks, done))) = under_way.next().await {
             self.result.marked.extend(marks);
             match done {
-                Ok(Stepped { again, compacted, repaired, .. }) => {
+                Ok(Stepped { again, compacted, downsampled, repaired, .. }) => {
                     more |= again;
                     self.result.repaired.extend(repaired);
                     self.result.compacted.extend(compacted);
+                    self.result.downsampled.extend(downsampled);
                 }
                 Err(error) => {
                     let text = format!("group {}: {error}", group.describe());
@@ -285,6 +313,7 @@ impl<C: Compactor> Pass<'_, C> {
 struct Stepped {
     again: bool,
     compacted: Option<Compacted>,
+    downsampled: Option<Downsampled>,
     /// What was compacted overlapped.
     vertical: bool,
     /// The block that another took the place of, if there were samples for one.
@@ -297,13 +326,14 @@ async fn step(
     options: &PassOptions,
     compactor: &impl Compactor,
     group: &Group,
+    ahead: &Ahead<'_>,
 ) -> (Vec<PlannedMark>, Result<Stepped>) {
     if env.cancel.is_cancelled() {
         return (Vec::new(), Ok(Stepped::default()));
     }
     let (work, resolution, began) = (Work::Compaction, group.resolution, env.clock.now());
     env.report.event(Event::Began { work, resolution });
-    let (marks, done) = step_quietly(env, options, compactor, group).await;
+    let (marks, done) = step_quietly(env, options, compactor, group, ahead).await;
     let outcome = match &done {
         Ok(Stepped { compacted: None, .. }) => Outcome::Nothing,
         Ok(Stepped { compacted: Some(_), vertical, .. }) => Outcome::Made { vertical: *vertical },
@@ -318,6 +348,7 @@ async fn step_quietly(
     options: &PassOptions,
     compactor: &impl Compactor,
     group: &Group,
+    ahead: &Ahead<'_>,
 ) -> (Vec<PlannedMark>, Result<Stepped>) {
     let decided = plan_group(group, options);
     for mark in &decided.marks {
@@ -328,7 +359,7 @@ async fn step_quietly(
     let mut marks = decided.marks;
     let done = match decided.step {
         Ok(Step::Nothing(_)) => Ok(Stepped::default()),
-        Ok(Step::Compact(chosen, _)) => compact_chosen(env, options, compactor, group, &chosen).await,
+        Ok(Step::Compact(chosen, _)) => compact_chosen(env, options, compactor, group, &chosen, ahead).await,
         Err(error) => Err(error),
     };
     let done = match done {
@@ -347,7 +378,7 @@ async fn mend(env: &Env, group: &Group, error: Error) -> Result<Stepped> {
     let Some(block) = group.blocks.iter().find(|b| Some(b.id) == error.block_id()) else { return Err(error) };
     let text = format!("repairing a block: {error}");
     env.report.event(Event::Note { level: Level::Warn, block: Some(block.id), text: &text });
-    let new = repair::issue_347(env, block, next_job()).await?;
+    let new = repair::issue_347(env, block, JobId::next()).await?;
     Ok(Stepped { again: true, repaired: Some((block.id, new)), ..Stepped::default() })
 }
 
@@ -365,6 +396,7 @@ async fn compact_chosen(
     compactor: &impl Compactor,
     group: &Group,
     chosen: &[usize],
+    ahead: &Ahead<'_>,
 ) -> Result<Stepped> {
     let mut blocks: Vec<_> = chosen.iter().map(|&at| &group.blocks[at]).collect();
     // replicas begin together, and where their values differ the order decides which one is kept;
@@ -374,7 +406,7 @@ async fn compact_chosen(
     let vertical = overlap(&blocks);
     let task_inputs = blocks.iter().map(|b| SourceBlock { id: b.id, meta: b.meta.clone(), objects: b.objects.clone() }).collect();
     let mut task = CompactTask::new(env.clock.new_block_id(), task_inputs, LabelSet::clone(&group.labels), group.resolution);
-    task.job = next_job();
+    task.job = JobId::next();
     task.extensions = group.extensions();
     task.join = match options.dedup {
         Dedup::OneToOne => Join::OneToOne,
@@ -382,9 +414,11 @@ async fn compact_chosen(
     };
     task.hash_func = options.hash_func;
     task.accept_malformed_index = options.accept_malformed_index;
+    ahead.extend(&mut task, group, chosen, || env.clock.new_block_id());
     // sources are marked in full even when we are asked to stop meanwhile: a mark is short
-    match compactor.compact(env, &task).await? {
-        CompactOutcome::Written { meta, new_encodings } => {
+    match compact_task(env, compactor, &mut task).await? {
+        CompactOutcome::Written { meta, downsampled, new_encodings } => {
+            let downsampled = (!downsampled.is_empty()).then_some(Downsampled { source: meta.ulid, written: downsampled });
             if new_encodings > 0 {
                 let text = format!("{new_encodings} chunks have encodings that Go components of today cannot read");
                 env.report.event(Event::Note { level: Level::Warn, block: Some(meta.ulid), text: &text });
@@ -393,7 +427,7 @@ async fn compact_chosen(
                 mark_source(env, block).await?;
             }
             let compacted = Compacted { group: group.key.clone(), inputs, output: Some(meta.ulid) };
-            Ok(Stepped { again: true, compacted: Some(compacted), vertical, repaired: None })
+            Ok(Stepped { again: true, compacted: Some(compacted), downsampled, vertical, ..Stepped::default() })
         }
         CompactOutcome::Empty => {
             let empty: Vec<BlockId> = blocks.iter().filter(|b| b.meta.stats.num_samples == 0).map(|b| b.id).collect();
@@ -406,9 +440,26 @@ async fn compact_chosen(
                 return Ok(Stepped::default());
             }
             let compacted = Compacted { group: group.key.clone(), inputs, output: None };
-            Ok(Stepped { again: true, compacted: Some(compacted), vertical, repaired: None })
+            Ok(Stepped { again: true, compacted: Some(compacted), vertical, ..Stepped::default() })
         }
     }
+}
+
+/// Compacts; where that fails and downsampling on the way may be why, once more without it.
+async fn compact_task(env: &Env, compactor: &impl Compactor, task: &mut CompactTask) -> Result<CompactOutcome> {
+    let error = match compactor.compact(env, task).await {
+        Err(error) if task.five.is_some() || task.hour.is_some() => error,
+        done => return done,
+    };
+    let by_content = matches!(error.kind(), Kind::Corrupt | Kind::Unsupported | Kind::Limit);
+    if !by_content || compact::is_out_of_order(&error) {
+        return Err(error);
+    }
+    let text = format!("compacted without being downsampled on the way: {error}");
+    env.report.event(Event::Note { level: Level::Warn, block: error.block_id(), text: &text });
+    (task.five, task.hour) = (None, None);
+    task.id = env.clock.new_block_id();
+    compactor.compact(env, task).await
 }
 
 /// Whether any of `blocks`, which are ordered by minimum time, overlaps one before it.
@@ -423,10 +474,4 @@ fn overlap(blocks: &[&CatalogBlock]) -> bool {
 
 async fn mark_source(env: &Env, block: BlockId) -> Result<()> {
     mark::replaced(env, block, texts::SOURCE_OF_COMPACTED_BLOCK).await.map(drop)
-}
-
-/// Numbers jobs of this process.
-fn next_job() -> JobId {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    JobId(NEXT.fetch_add(1, Ordering::Relaxed))
 }

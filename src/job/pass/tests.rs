@@ -13,8 +13,10 @@ use crate::error::{Error, Kind, Result};
 use crate::format::marks::{DeletionMark, NoCompactMark};
 use crate::format::meta::Meta;
 use crate::job::compact::{CompactOutcome, CompactTask};
+use crate::job::downsample::DownsampleTask;
 use crate::job::{Env, Silent};
 use crate::model::{BlockId, LabelSet, Millis};
+use crate::series::aggregate::{FIVE_MINUTES, ONE_HOUR};
 
 const HOUR: Millis = 3_600_000;
 
@@ -118,8 +120,35 @@ impl Compactor for Fake {
         made.thanos.source = "compactor".to_owned();
         made.thanos.extensions = task.extensions.clone();
         env.bucket.put(&format!("{}/meta.json", task.id), Bytes::from(made.encode())).await?;
-        Ok(CompactOutcome::Written { meta: Box::new(made), new_encodings: 0 })
+        let mut downsampled = Vec::new();
+        for (id, resolution) in [(task.five, FIVE_MINUTES), (task.hour, ONE_HOUR)] {
+            if let Some(id) = id {
+                downsampled.push(coarser(env, &made, id, resolution).await?);
+            }
+        }
+        Ok(CompactOutcome::Written { meta: Box::new(made), downsampled, new_encodings: 0 })
     }
+
+    async fn downsample(&self, env: &Env, task: &DownsampleTask) -> Result<Vec<Meta>> {
+        if let Some((block, kind, why)) = self.fails.iter().find(|f| f.0 == task.source.id) {
+            return Err(Error::new(*kind, *why).block(*block));
+        }
+        let mut written = Vec::new();
+        for (id, resolution) in [(task.five, FIVE_MINUTES), (task.hour, ONE_HOUR)] {
+            if let Some(id) = id {
+                written.push(coarser(env, &task.source.meta, id, resolution).await?);
+            }
+        }
+        Ok(written)
+    }
+}
+
+async fn coarser(env: &Env, of: &Meta, id: BlockId, resolution: Millis) -> Result<Meta> {
+    let mut meta = of.clone();
+    meta.ulid = id;
+    meta.thanos.downsample.resolution = resolution;
+    env.bucket.put(&format!("{id}/meta.json"), Bytes::from(meta.encode())).await?;
+    Ok(meta)
 }
 
 fn outputs(result: &PassResult) -> Vec<Vec<i64>> {

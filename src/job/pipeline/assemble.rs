@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::chunks::{Records, Run};
 use super::decode::SeriesBatch;
-use super::hooks::{Candidate, Join, Joiner, Judge, Lost, Salvage, SeriesView, SharedSymbols};
+use super::downsample::Downsampling;
+use super::hooks::{Candidate, Join, Joiner, Judge, Lost, Salvage, SeriesChoice, SeriesView, SharedSymbols};
 use super::merge::{MergedBatch, Piece};
 use super::{Content, LOOK_AND_MARK};
 use crate::error::Error;
@@ -23,6 +24,7 @@ use crate::series::{Chunk, without};
 pub(super) struct OutChunk {
     pub(super) min_time: Millis,
     pub(super) max_time: Millis,
+    pub(super) encoding: Encoding,
     /// Length of the chunk's data, which decides where segments are cut.
     pub(super) data_bytes: u32,
 }
@@ -86,7 +88,12 @@ impl Column {
     fn push(&mut self, chunk: &Chunk) -> Result<(), Malformed> {
         self.counts.chunk(chunk.encoding, &chunk.data)?;
         encode_record(&mut self.bytes, chunk.encoding.as_byte(), &chunk.data);
-        self.chunks.push(OutChunk { min_time: chunk.min_time, max_time: chunk.max_time, data_bytes: chunk.data.len() as u32 });
+        self.chunks.push(OutChunk {
+            min_time: chunk.min_time,
+            max_time: chunk.max_time,
+            encoding: chunk.encoding,
+            data_bytes: chunk.data.len() as u32,
+        });
         Ok(())
     }
 
@@ -97,6 +104,7 @@ impl Column {
         self.chunks.push(OutChunk {
             min_time: candidate.meta.min_time,
             max_time: candidate.meta.max_time,
+            encoding: candidate.encoding,
             data_bytes: candidate.data.len() as u32,
         });
         Ok(())
@@ -115,14 +123,18 @@ pub(super) struct Assembled {
 pub(super) struct Rules {
     pub(super) blocks: Vec<BlockId>,
     pub(super) outputs: Vec<Content>,
+    /// Milliseconds between the inputs' samples, 0 for raw.
+    pub(super) resolution: Millis,
+    pub(super) choose: Option<SeriesChoice>,
     pub(super) join: Join,
     pub(super) judge: Judge,
-    /// The merged table, where what is lost has to be named.
+    /// The merged table, where a hook wants to see labels or what is lost has to be named.
     pub(super) symbols: Option<SharedSymbols>,
 }
 
 /// Collects the records of `merged` from `runs`, one list of runs an input.
 pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) -> Result<Assembled, Error> {
+    let has = |content| rules.outputs.contains(&content);
     let mut job = Assembling {
         records: runs.iter().map(|r| Records::new(r)).collect(),
         rules,
@@ -133,14 +145,19 @@ pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) ->
             series: Vec::with_capacity(merged.len()),
             counts: Counts::default(),
         },
+        has_plain: has(Content::Plain),
+        downsampling: Downsampling::new(rules.resolution, has(Content::FiveMinutes), has(Content::OneHour)),
         lost: Vec::new(),
     };
     for series in 0..merged.len() {
         job.series(&merged, series)?;
     }
     let mut plain = Some(job.out);
+    let (mut five, mut hour) = job.downsampling.map_or((None, None), Downsampling::into_columns);
     let column = |content: &Content| match content {
         Content::Plain => plain.take().unwrap_or_default(),
+        Content::FiveMinutes => five.take().unwrap_or_default(),
+        Content::OneHour => hour.take().unwrap_or_default(),
     };
     let columns = rules.outputs.iter().map(column).collect();
     Ok(Assembled { columns, lost: job.lost, merged: Arc::new(merged) })
@@ -150,8 +167,10 @@ struct Assembling<'a> {
     records: Vec<Records<'a>>,
     rules: &'a Rules,
     joiner: Joiner,
-    /// The chunks of the inputs as one list a series.
+    /// The chunks of the inputs as one list a series; of the last series only, where they do not go out.
     out: Column,
+    has_plain: bool,
+    downsampling: Option<Downsampling>,
     lost: Vec<Lost>,
 }
 
@@ -185,9 +204,21 @@ impl Assembling<'_> {
             );
             return Err(self.damaged(input, Malformed::new("index series", 0, why)));
         }
-        if !chunks.is_empty() {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        if let Some(downsampling) = &mut self.downsampling
+            && is_chosen(self.rules, merged, series)
+            && let Err(m) = downsampling.series(series as u32, chunks, &self.out.bytes[begin..])
+        {
+            return Err(self.blame(merged, pieces, m));
+        }
+        if self.has_plain {
             self.out.counts.series += 1;
             self.out.series.push((series as u32, self.out.chunks.len() as u32));
+        } else {
+            self.out.chunks.truncate(first);
+            self.out.bytes.truncate(begin);
         }
         Ok(())
     }
@@ -321,8 +352,11 @@ impl Assembling<'_> {
             let (input, batch) = source(merged, piece);
             for meta in batch.chunks(piece.series as usize) {
                 let decoded = self.records[input].get(meta.reference).and_then(|(record, _)| {
-                    let samples = Samples::new(encoding_of(record.encoding, meta)?, record.data)?;
-                    samples.collect::<Result<Vec<_>, _>>().map(drop)
+                    let encoding = encoding_of(record.encoding, meta)?;
+                    if encoding == Encoding::Aggregate {
+                        return Ok(()); // it has no samples of its own
+                    }
+                    Samples::new(encoding, record.data)?.collect::<Result<Vec<_>, _>>().map(drop)
                 });
                 if let Err(m) = decoded {
                     return damaged(self.rules, input, meta.reference, m);
@@ -345,6 +379,14 @@ fn damaged(rules: &Rules, input: usize, at: ChunkRef, m: Malformed) -> Error {
         .part(segment)
         .at(u64::from(at.offset()))
         .next(LOOK_AND_MARK)
+}
+
+/// Whether a series is downsampled.
+fn is_chosen(rules: &Rules, merged: &MergedBatch, series: usize) -> bool {
+    match (&rules.choose, &rules.symbols) {
+        (Some(choose), Some(symbols)) => choose.takes(SeriesView { symbols, labels: merged.labels(series), chunks: &[] }),
+        _ => true,
+    }
 }
 
 fn source<'a>(merged: &'a MergedBatch, piece: &Piece) -> (usize, &'a SeriesBatch) {

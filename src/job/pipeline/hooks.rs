@@ -4,6 +4,7 @@
 //! *Order*: decisions are taken on many threads at a time; what is said about them is handed over on one,
 //! in the order of the input's series, whatever the number of threads.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -80,6 +81,28 @@ impl<'a> SeriesView<'a> {
     /// Its chunks, in the order of the index, with the places of their records.
     pub fn chunks(self) -> &'a [ChunkMeta] {
         self.chunks
+    }
+}
+
+/// Says which series are downsampled.
+#[derive(Clone)]
+pub struct SeriesChoice(Arc<dyn Fn(SeriesView<'_>) -> bool + Send + Sync>);
+
+impl SeriesChoice {
+    /// Those for which `choose` says yes; called on many threads at a time.
+    pub fn new(choose: impl Fn(SeriesView<'_>) -> bool + Send + Sync + 'static) -> Self {
+        SeriesChoice(Arc::new(choose))
+    }
+
+    /// Whether this one is.
+    pub(super) fn takes(&self, series: SeriesView<'_>) -> bool {
+        (self.0)(series)
+    }
+}
+
+impl fmt::Debug for SeriesChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SeriesChoice")
     }
 }
 

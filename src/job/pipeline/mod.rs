@@ -19,6 +19,7 @@
 mod assemble;
 mod chunks;
 mod decode;
+mod downsample;
 mod entries;
 mod hooks;
 mod input;
@@ -36,9 +37,10 @@ use super::JobId;
 use crate::error::{Error, Kind};
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{BlockId, Millis};
+use crate::series::aggregate::{FIVE_MINUTES, ONE_HOUR};
 
 pub use assemble::Counts;
-pub use hooks::{Candidate, Edit, Join, Judge, Lost, Salvage, SeriesView, Verdict};
+pub use hooks::{Candidate, Edit, Join, Judge, Lost, Salvage, SeriesChoice, SeriesView, Verdict};
 pub use output::{Built, publish};
 pub use run::build;
 pub use scan::Scan;
@@ -63,6 +65,21 @@ pub enum HashFunc {
 pub enum Content {
     /// The inputs' chunks, at the inputs' resolution.
     Plain,
+    /// Five minutes of raw samples.
+    FiveMinutes,
+    /// An hour of raw samples, or of five minutes.
+    OneHour,
+}
+
+impl Content {
+    /// Milliseconds between samples; `None` for those of the inputs.
+    pub fn resolution(self) -> Option<Millis> {
+        match self {
+            Content::Plain => None,
+            Content::FiveMinutes => Some(FIVE_MINUTES),
+            Content::OneHour => Some(ONE_HOUR),
+        }
+    }
 }
 
 /// A block that is to be written.
@@ -90,6 +107,8 @@ pub struct Work<'a> {
     pub judge: Judge,
     /// Which series are left out or cut; `None` leaves all as they are.
     pub edit: Option<Arc<dyn Edit>>,
+    /// Which series are downsampled; `None` for all.
+    pub choose: Option<SeriesChoice>,
     /// Label names of a series may come out of order.
     pub accept_malformed_index: bool,
     /// Whether files are hashed.
@@ -111,6 +130,7 @@ impl<'a> Work<'a> {
             join: Join::OneToOne,
             judge: Judge::Strict,
             edit: None,
+            choose: None,
             accept_malformed_index: false,
             hash_func: HashFunc::None,
             segment_bytes: DEFAULT_SEGMENT_BYTES,

@@ -66,8 +66,8 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
         merge_symbols(merge, &mut streams, &pool, |n, m| Error::from(m).block(work.inputs[n].id).next(LOOK_AND_MARK)).await?;
     drop(streams);
     let symbols = Bytes::from(symbols.finish());
-    let table = match (&work.edit, &work.judge) {
-        (None, Judge::Strict) => None,
+    let table = match (&work.edit, &work.choose, &work.judge) {
+        (None, None, Judge::Strict) => None,
         _ => Some(Arc::new(SymbolTable::decode(Version::V2, symbols.clone(), index::HEADER_BYTES as u64)?)),
     };
 
@@ -97,6 +97,8 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
     let rules = Arc::new(assemble::Rules {
         blocks: work.inputs.iter().map(|i| i.id).collect(),
         outputs: work.outputs.iter().map(|o| o.content).collect(),
+        resolution: work.inputs.first().map_or(0, |i| i.meta.resolution()),
+        choose: work.choose.clone(),
         join: work.join,
         judge: work.judge.clone(),
         symbols: table,

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::index::{self, TOC_BYTES, Toc, Version};
 use crate::format::meta::Meta;
 use crate::format::tombstones::Tombstones;
+use crate::job::catalog::CatalogBlock;
 use crate::model::BlockId;
 
 /// All inputs together hold about so many of the bucket's preferred reads.
@@ -27,6 +28,12 @@ pub struct SourceBlock {
     pub meta: Arc<Meta>,
     /// Its objects, as the bucket lists them.
     pub objects: Arc<[Object]>,
+}
+
+impl From<&CatalogBlock> for SourceBlock {
+    fn from(block: &CatalogBlock) -> Self {
+        SourceBlock { id: block.id, meta: block.meta.clone(), objects: block.objects.clone() }
+    }
 }
 
 /// An index of which only the table of contents was read.

@@ -6,6 +6,8 @@ mod limits;
 mod step;
 mod text;
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 pub use limits::{Limits, PlannedMark, next_step_within};
@@ -14,6 +16,7 @@ pub use text::{duration_text, size_text};
 
 use crate::error::{Error, Kind, Result};
 use crate::job::catalog::CatalogBlock;
+use crate::job::downsample::{self, Due, Levels, Never, PlannedDownsample};
 use crate::job::group::Group;
 use crate::job::pass::PassOptions;
 use crate::model::{BlockId, LabelSet, Millis};
@@ -35,6 +38,10 @@ pub struct Plan {
     pub garbage: Vec<PlannedGarbage>,
     /// What is deleted.
     pub deletions: Vec<PlannedDeletion>,
+    /// Blocks that are downsampled when nothing is left to compact.
+    pub downsamplings: Vec<PlannedDownsample>,
+    /// Blocks of which a level is not there and will not be made.
+    pub never_downsampled: Vec<Never>,
     /// Groups of which nothing is compacted, and why.
     pub nothing: Vec<NothingPlanned>,
 }
@@ -62,6 +69,8 @@ pub struct PlannedCompaction {
     pub requests: Requests,
     /// Bytes on the local disk at most.
     pub scratch: u64,
+    /// Milliseconds between samples of the downsampled blocks that are made on the way, finer first.
+    pub downsampled_to: Vec<Millis>,
     /// Why these.
     pub why: Why,
 }
@@ -161,12 +170,13 @@ pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
 }
 
 impl Plan {
-    /// Adds what is decided about `group`; `read_bytes` is what one ranged read asks for.
-    pub fn add(&mut self, group: &Group, decided: &GroupPlan, read_bytes: usize) {
+    /// Adds what is decided about `group`, with the levels that are made on the way; `read_bytes` is what one
+    /// ranged read asks for.
+    pub fn add(&mut self, group: &Group, decided: &GroupPlan, levels: Levels, read_bytes: usize) {
         self.marks.extend(decided.marks.iter().cloned());
         let reason = match &decided.step {
             Ok(Step::Compact(chosen, why)) => {
-                return self.compactions.push(PlannedCompaction::new(group, chosen, *why, read_bytes));
+                return self.compactions.push(PlannedCompaction::new(group, chosen, *why, levels, read_bytes));
             }
             Ok(Step::Nothing(nothing)) => nothing.to_string(),
             Err(error) => error.to_string(),
@@ -180,14 +190,27 @@ impl Plan {
         });
     }
 
+    /// Adds what is downsampled of `blocks`, as far as they stay: inputs of compactions are not downsampled,
+    /// their results may be. `ranges` are those of the planner.
+    pub fn downsample(&mut self, blocks: &[CatalogBlock], ranges: &[Millis]) {
+        let (due, never) = downsample::plan(blocks, ranges);
+        let inputs: HashSet<BlockId> = self.compactions.iter().flat_map(|c| c.inputs.iter().copied()).collect();
+        self.downsamplings.extend(due.iter().map(Due::show).filter(|d| !inputs.contains(&d.block)));
+        self.never_downsampled.extend(never.into_iter().filter(|n| !inputs.contains(&n.block)));
+    }
+
     /// Whether a pass would change anything.
     pub fn is_idle(&self) -> bool {
-        self.compactions.is_empty() && self.marks.is_empty() && self.garbage.is_empty() && self.deletions.is_empty()
+        self.compactions.is_empty()
+            && self.downsamplings.is_empty()
+            && self.marks.is_empty()
+            && self.garbage.is_empty()
+            && self.deletions.is_empty()
     }
 }
 
 impl PlannedCompaction {
-    fn new(group: &Group, chosen: &[usize], why: Why, read_bytes: usize) -> Self {
+    fn new(group: &Group, chosen: &[usize], why: Why, levels: Levels, read_bytes: usize) -> Self {
         let blocks: Vec<&CatalogBlock> = chosen.iter().map(|&at| &group.blocks[at]).collect();
         let listed = |name: fn(&str) -> bool| -> Vec<u64> {
             let parts = blocks.iter().flat_map(|b| b.objects.iter());
@@ -215,6 +238,7 @@ impl PlannedCompaction {
             },
             // postings are a part of the index; they go to the disk only where there are many
             scratch: if index_bytes > POSTINGS_IN_MEMORY_BYTES { index_bytes } else { 0 },
+            downsampled_to: levels.resolutions(),
             why,
         }
     }

@@ -271,7 +271,7 @@ mod groups {
     fn a_plan_counts_what_it_takes() {
         let group = group(&[(1, 0, 2, &[1]), (2, 2, 4, &[2]), (3, 4, 6, &[3]), (4, 6, 8, &[4]), (5, 8, 10, &[5])]);
         let mut plan = Plan::default();
-        plan.add(&group, &plan_group(&group, &PassOptions::default()), 8 << 20);
+        plan.add(&group, &plan_group(&group, &PassOptions::default()), Levels::default(), 8 << 20);
         let compaction = &plan.compactions[0];
         assert_eq!(compaction.inputs.len(), 4);
         assert_eq!((compaction.min_time, compaction.max_time), (0, 8 * HOUR));
@@ -292,7 +292,7 @@ mod groups {
         let mut plan = Plan::default();
         for _ in 0..100 {
             let group = group(&[(1, 0, 2, &[1])]);
-            plan.add(&group, &plan_group(&group, &PassOptions::default()), 8 << 20);
+            plan.add(&group, &plan_group(&group, &PassOptions::default()), Levels::default(), 8 << 20);
         }
         assert!(plan.to_string().starts_with("nothing of 100 groups: there is only one block\nplan: 0 compactions"));
     }
@@ -301,7 +301,7 @@ mod groups {
     fn why_nothing_is_planned_is_said() {
         let group = group(&[(1, 0, 2, &[1]), (2, 2, 4, &[2]), (3, 4, 6, &[3])]);
         let mut plan = Plan::default();
-        plan.add(&group, &plan_group(&group, &PassOptions::default()), 8 << 20);
+        plan.add(&group, &plan_group(&group, &PassOptions::default()), Levels::default(), 8 << 20);
         assert!(plan.is_idle());
         assert_eq!(
             plan.nothing[0].reason,

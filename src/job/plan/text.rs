@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Deletion, Nothing, Plan, PlannedCompaction, Why};
-use crate::model::{Millis, Timestamp};
+use crate::job::downsample::{self, PlannedDownsample};
+use crate::model::{BlockId, Millis, Timestamp};
 
 /// So many groups with one reason are listed; more are one line.
 const GROUPS_LISTED: usize = 5;
+/// So many blocks are named in one line.
+const BLOCKS_LISTED: usize = 5;
 
 /// A length of time in the units of Prometheus: `2h`, `1d12h`, `20ms`.
 pub fn duration_text(length: Millis) -> String {
@@ -74,10 +77,25 @@ impl fmt::Display for PlannedCompaction {
         writeln!(f, "compact {} blocks of {} {}", self.inputs.len(), self.resolution, self.labels)?;
         writeln!(f, "  why      {}", self.why)?;
         writeln!(f, "  inputs   {}", ids.join(" "))?;
+        if !self.downsampled_to.is_empty() {
+            let levels: Vec<String> = self.downsampled_to.iter().map(|&l| duration_text(l)).collect();
+            writeln!(f, "  and      downsamples the result to {} on the way", levels.join(" and "))?;
+        }
         writeln!(f, "  covers   {} to {}", time(self.min_time), time(self.max_time))?;
         writeln!(f, "  reads    {} in about {} requests", size_text(self.bytes_in), self.requests.get)?;
         writeln!(f, "  writes   {} at most in about {} requests", size_text(self.bytes_out_estimate), self.requests.put)?;
         writeln!(f, "  scratch  {}", if self.scratch == 0 { "none".to_owned() } else { size_text(self.scratch) + " at most" })
+    }
+}
+
+impl fmt::Display for PlannedDownsample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let levels: Vec<String> = self.to.iter().map(|&l| duration_text(l)).collect();
+        let from = downsample::name(self.from);
+        let time = |millis| Timestamp::from_millis(millis);
+        writeln!(f, "downsample {} of {from} {} to {}", self.block, self.labels, levels.join(" and "))?;
+        writeln!(f, "  covers   {} to {}", time(self.min_time), time(self.max_time))?;
+        writeln!(f, "  reads    {} once", size_text(self.bytes_in))
     }
 }
 
@@ -100,6 +118,19 @@ impl fmt::Display for Plan {
         for compaction in &self.compactions {
             write!(f, "{compaction}")?;
         }
+        for downsampling in &self.downsamplings {
+            write!(f, "{downsampling}")?;
+        }
+        let mut never: BTreeMap<(Millis, String), Vec<BlockId>> = BTreeMap::new();
+        for n in &self.never_downsampled {
+            never.entry((n.to, n.why.to_string())).or_default().push(n.block);
+        }
+        for ((to, why), blocks) in &never {
+            let shown: Vec<String> = blocks.iter().take(BLOCKS_LISTED).map(ToString::to_string).collect();
+            let more = blocks.len().saturating_sub(BLOCKS_LISTED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            writeln!(f, "never {} of {}{more}: {why}", downsample::name(*to), shown.join(" "))?;
+        }
         let mut same: BTreeMap<&str, usize> = BTreeMap::new();
         self.nothing.iter().for_each(|group| *same.entry(&group.reason).or_default() += 1);
         same.retain(|_, &mut groups| groups > GROUPS_LISTED);
@@ -113,11 +144,12 @@ impl fmt::Display for Plan {
         let bytes = |of: fn(&PlannedCompaction) -> u64| self.compactions.iter().map(of).fold(0, u64::saturating_add);
         writeln!(
             f,
-            "plan: {} compactions of {inputs} blocks, {} in, {} out at most; {} marks, {} duplicates, {} deletions; \
-             nothing for {} groups",
+            "plan: {} compactions of {inputs} blocks, {} in, {} out at most; {} blocks downsampled; {} marks, \
+             {} duplicates, {} deletions; nothing for {} groups",
             self.compactions.len(),
             size_text(bytes(|c| c.bytes_in)),
             size_text(bytes(|c| c.bytes_out_estimate)),
+            self.downsamplings.len(),
             self.marks.len(),
             self.garbage.len(),
             self.deletions.len(),
