@@ -9,7 +9,7 @@
 //! | any sample | [`Samples`] |
 //! | a whole chunk at once | [`decode_columns`] into [`Columns`], [`decode_floats`] behind columns |
 //! | the chunks within an aggregate | [`Aggregate`] |
-//! | to write | [`XorAppender`], [`HistogramAppender`], [`FloatHistogramAppender`], [`encode_aggregate`] |
+//! | to write | [`XorAppender`], [`XorEncoder`] for columns, [`HistogramAppender`], [`FloatHistogramAppender`], [`encode_aggregate`] |
 //! | to look inside | [`describe`] |
 //!
 //! *Source*: `tsdb/chunkenc` of Prometheus 3.9.1 (encodings 1 to 3) and 3.14 (4 to 6),
@@ -33,6 +33,7 @@ mod spans;
 mod varbit;
 mod window;
 mod xor;
+mod xor_column;
 
 use std::fmt;
 
@@ -48,6 +49,7 @@ pub use exercise::exercise;
 pub use float::FloatSamples;
 pub use samples::{Samples, ValueRef};
 pub use xor::XorAppender;
+pub use xor_column::XorEncoder;
 
 /// How the samples of a chunk are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

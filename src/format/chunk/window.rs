@@ -76,23 +76,26 @@ impl Window {
     /// Writes what [`Window::take`] reads: `value` behind `last`, both as bits.
     #[inline]
     pub(super) fn put(&mut self, out: &mut BitWriter, last: u64, value: u64) {
-        let changed = last ^ value;
+        let (prefix, prefix_len, rest, rest_len) = self.code(last ^ value);
+        out.bits(prefix, prefix_len);
+        out.bits(rest, rest_len);
+    }
+
+    /// The same as bits: a prefix and its length (1 to 13), and the changed bits and their length.
+    #[inline(always)]
+    pub(super) fn code(&mut self, changed: u64) -> (u64, u32, u64, u32) {
         if changed == 0 {
-            out.bits(0, 1);
-            return;
+            return (0, 1, 0, 0);
         }
         let leading = changed.leading_zeros().min(MOST_LEADING);
         let trailing = changed.trailing_zeros();
         let (zeros, window_trailing) = (u32::from(self.zeros), u32::from(self.trailing));
         if self.is_set && leading + window_trailing >= zeros && trailing >= window_trailing {
-            out.bits(0b10, 2);
-            out.bits(changed >> window_trailing, 64 - zeros);
-            return;
+            return (0b10, 2, changed >> window_trailing, 64 - zeros);
         }
         *self = Window { zeros: (leading + trailing) as u8, trailing: trailing as u8, is_set: true };
         let size = 64 - leading - trailing;
-        out.bits((0b11 << 11) | (u64::from(leading) << 6) | u64::from(size & 0x3f), 13);
-        out.bits(changed >> trailing, size);
+        ((0b11 << 11) | (u64::from(leading) << 6) | u64::from(size & 0x3f), 13, changed >> trailing, size)
     }
 }
 

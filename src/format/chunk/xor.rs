@@ -70,15 +70,6 @@ impl XorAppender {
         self.out.bytes_mut()[..XOR_HEADER].copy_from_slice(&self.count.to_be_bytes());
     }
 
-    /// Begins another chunk and keeps the buffer.
-    pub fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut self.out).into_bytes();
-        bytes.clear();
-        bytes.resize(XOR_HEADER, 0);
-        let out = BitWriter::reopen(bytes, 0);
-        *self = XorAppender { out, count: 0, time: 0, step: 0, value: 0, window: Window::default() };
-    }
-
     /// Samples in the chunk.
     pub fn count(&self) -> u32 {
         self.count.into()
@@ -175,22 +166,6 @@ mod tests {
         }
         check(&samples, 7);
         check(&samples[..1], 0);
-    }
-
-    #[test]
-    fn cleared_it_is_as_new() {
-        let mut used = XorAppender::new();
-        for t in 0..5 {
-            used.append(t * t, 0.1 * t as f64);
-        }
-        used.clear();
-        let mut new = XorAppender::new();
-        assert_eq!(used.bytes(), new.bytes());
-        for chunk in [&mut used, &mut new] {
-            chunk.append(3, 1.5);
-            chunk.append(4, 2.5);
-        }
-        assert_eq!(used.bytes(), new.bytes());
     }
 
     #[test]

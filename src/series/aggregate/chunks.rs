@@ -2,7 +2,7 @@
 
 use super::slots::{Column, SLOTS};
 use crate::format::Malformed;
-use crate::format::chunk::{Encoding, XorAppender, put_slot};
+use crate::format::chunk::{Encoding, XorEncoder, put_slot};
 use crate::model::Millis;
 
 /// Aggregate chunks, one behind the other.
@@ -57,7 +57,7 @@ impl AggregateChunks {
 /// Encodes the windows of floats; its buffer is reused.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FloatEncoder {
-    slot: XorAppender,
+    slot: XorEncoder,
 }
 
 impl FloatEncoder {
@@ -79,11 +79,7 @@ impl FloatEncoder {
                 put_slot(&mut out.bytes, None);
                 continue;
             }
-            self.slot.clear();
-            for (&time, &value) in column.times.iter().zip(column.values) {
-                self.slot.append(time, value);
-            }
-            put_slot(&mut out.bytes, Some((Encoding::Xor, self.slot.bytes())));
+            put_slot(&mut out.bytes, Some((Encoding::Xor, self.slot.encode(column.times, column.values))));
         }
         out.close(from, range, samples)
     }

@@ -11,13 +11,17 @@
 
 mod chunks;
 mod coarse;
+mod exercise;
 mod float;
 mod native;
+#[cfg(test)]
+mod properties;
 mod raw;
 mod slots;
 #[cfg(test)]
 mod tables;
 mod window;
+mod without;
 
 use crate::format::Malformed;
 use crate::format::chunk::{Aggregate, AggregateKind, Encoding, sample_count};
@@ -26,10 +30,13 @@ use crate::model::Millis;
 use chunks::FloatEncoder;
 pub use chunks::{AggregateChunk, AggregateChunks};
 use coarse::Coarse;
+#[doc(hidden)]
+pub use exercise::exercise;
 use native::NativeRun;
 use raw::FloatRun;
 use slots::{SLOTS, Slots};
 use window::chunk_count;
+pub use without::without_windows;
 
 /// The finer of both resolutions.
 pub const FIVE_MINUTES: Millis = 300_000;
@@ -56,19 +63,19 @@ pub struct Downsampler {
     fine_floats: Slots,
     fine_natives: AggregateChunks,
     fine_chunks: Vec<Fine>,
+    /// Where the columns of each chunk end in `fine_floats`, behind a first place where none does.
+    fine_ends: Vec<[usize; SLOTS]>,
     hours: Coarse,
     encoder: FloatEncoder,
 }
 
-/// A chunk of the finer resolution; its columns or bytes end where the next one's begin.
+/// A chunk of the finer resolution; its bytes begin where those of the chunk before end.
 #[derive(Clone, Copy, Debug)]
 struct Fine {
     is_native: bool,
     min_time: Millis,
     max_time: Millis,
     samples: u32,
-    /// Ends in `fine_floats`.
-    ends: [usize; SLOTS],
     /// End in the bytes of `fine_natives`.
     native_end: usize,
 }
@@ -97,6 +104,7 @@ impl Downsampler {
             fine_floats: Slots::default(),
             fine_natives: AggregateChunks::default(),
             fine_chunks: Vec::new(),
+            fine_ends: vec![[0; SLOTS]],
             hours: Coarse::default(),
             encoder: FloatEncoder::default(),
         }
@@ -157,6 +165,7 @@ impl Downsampler {
         self.fine_floats.clear();
         self.fine_natives.clear();
         self.fine_chunks.clear();
+        self.fine_ends.truncate(1);
     }
 
     fn take(&mut self, resolution: Millis, encoding: Encoding, data: &[u8], range: (Millis, Millis)) -> Result<(), Malformed> {
@@ -201,30 +210,29 @@ impl Downsampler {
 
     /// Makes the windows of the run that is open, if one is.
     fn end_run(&mut self) -> Result<(), Malformed> {
-        let Downsampler { floats, natives, fine_floats, fine_natives, fine_chunks, fine, .. } = self;
+        let Downsampler { floats, natives, fine_floats, fine_natives, fine_chunks, fine_ends, fine, .. } = self;
         if !floats.is_empty() {
             let native_end = fine_natives.bytes.len();
-            let mut begin = fine_floats.ends();
+            let mut begin = fine_floats.0[AggregateKind::Count as usize].len();
             floats.windows(*fine, fine_floats, |slots| {
-                let ends = slots.ends();
-                let times = &slots.0[AggregateKind::Count as usize].times[begin[0]..];
-                // of windows in order, the first and the last
+                let times = &slots.0[AggregateKind::Count as usize].times[begin..];
                 let (min_time, max_time) = times.iter().fold((Millis::MAX, Millis::MIN), |r, &t| (r.0.min(t), r.1.max(t)));
-                let samples = (ends[0] - begin[0]) as u32;
-                fine_chunks.push(Fine { is_native: false, min_time, max_time, samples, ends, native_end });
-                begin = ends;
+                let samples = times.len() as u32;
+                begin += times.len();
+                fine_chunks.push(Fine { is_native: false, min_time, max_time, samples, native_end });
+                fine_ends.push(slots.ends());
             });
             floats.clear();
         }
         if !natives.is_empty() {
-            let (known, ends) = (fine_natives.chunks.len(), fine_floats.ends());
+            let known = fine_natives.chunks.len();
             let mut native_end = fine_natives.bytes.len();
             natives.windows(*fine, fine_natives)?;
-            fine_chunks.extend(fine_natives.chunks[known..].iter().map(|chunk| {
-                native_end += chunk.len_bytes as usize;
-                let &AggregateChunk { min_time, max_time, samples, .. } = chunk;
-                Fine { is_native: true, min_time, max_time, samples, ends, native_end }
-            }));
+            for &AggregateChunk { min_time, max_time, len_bytes, samples } in &fine_natives.chunks[known..] {
+                native_end += len_bytes as usize;
+                fine_chunks.push(Fine { is_native: true, min_time, max_time, samples, native_end });
+                fine_ends.push(fine_floats.ends());
+            }
             natives.clear();
         }
         Ok(())
@@ -244,8 +252,9 @@ impl Downsampler {
         } else {
             self.fine_floats.decode(&aggregate)?;
         }
-        let (ends, native_end) = (self.fine_floats.ends(), self.fine_natives.bytes.len());
-        self.fine_chunks.push(Fine { is_native, min_time, max_time, samples, ends, native_end });
+        let native_end = self.fine_natives.bytes.len();
+        self.fine_chunks.push(Fine { is_native, min_time, max_time, samples, native_end });
+        self.fine_ends.push(self.fine_floats.ends());
         Ok(())
     }
 
@@ -265,34 +274,34 @@ impl Downsampler {
 
     /// Encodes the chunks of the finer resolution.
     fn write_fine(&mut self, out: &mut AggregateChunks) -> Result<(), Malformed> {
-        let (mut ends, mut native_end) = ([0; SLOTS], 0);
-        for chunk in &self.fine_chunks {
+        let mut native_end = 0;
+        for (chunk, ends) in self.fine_chunks.iter().zip(self.fine_ends.windows(2)) {
             let range = (chunk.min_time, chunk.max_time);
             if chunk.is_native {
                 let from = out.bytes.len();
                 out.bytes.extend_from_slice(&self.fine_natives.bytes[native_end..chunk.native_end]);
                 out.close(from, range, chunk.samples)?;
             } else {
-                self.encoder.chunk(self.fine_floats.columns(ends, chunk.ends), range, out)?;
+                self.encoder.chunk(self.fine_floats.columns(ends[0], ends[1]), range, out)?;
             }
-            (ends, native_end) = (chunk.ends, chunk.native_end);
+            native_end = chunk.native_end;
         }
         Ok(())
     }
 
     /// Aggregates the chunks of the finer resolution, those of one kind that follow one another together.
     fn write_coarse(&mut self, out: &mut AggregateChunks) -> Result<(), Malformed> {
-        let Downsampler { fine, coarse, natives, fine_floats, fine_natives, fine_chunks, hours, encoder, .. } = self;
-        // where each chunk begins
-        let (mut ends, mut native_end) = ([0; SLOTS], 0);
+        let Downsampler { fine, coarse, natives, fine_floats, fine_natives, fine_chunks, fine_ends, hours, encoder, .. } = self;
+        let (mut at, mut native_end) = (0, 0);
         for run in fine_chunks.chunk_by(|a, b| a.is_native == b.is_native) {
             let range = (run[0].min_time, run[run.len() - 1].max_time);
             let samples = run.iter().map(|chunk| chunk.samples as usize).sum();
             // upstream's division can leave nothing for a chunk, and then never ends
             let len = (run.len() / chunk_count(range, *fine, *coarse, samples)).max(1);
             for batch in run.chunks(len) {
-                let last = &batch[batch.len() - 1];
-                if last.is_native {
+                let ends = &fine_ends[at..=at + batch.len()];
+                at += batch.len();
+                if run[0].is_native {
                     let parsed = batch.iter().map(|chunk| {
                         let data = &fine_natives.bytes[native_end..chunk.native_end];
                         native_end = chunk.native_end;
@@ -300,13 +309,9 @@ impl Downsampler {
                     });
                     let parsed: Vec<_> = parsed.collect::<Result<_, _>>()?;
                     natives.coarser(&parsed, *coarse, out)?;
-                } else {
-                    let chunk_ends: Vec<_> = [ends].into_iter().chain(batch.iter().map(|chunk| chunk.ends)).collect();
-                    if let Some(range) = hours.chunk(fine_floats, &chunk_ends, *coarse) {
-                        encoder.chunk(hours.out.columns([0; SLOTS], hours.out.ends()), range, out)?;
-                    }
+                } else if let Some(range) = hours.chunk(fine_floats, ends, *coarse) {
+                    encoder.chunk(hours.out.columns([0; SLOTS], hours.out.ends()), range, out)?;
                 }
-                (ends, native_end) = (last.ends, last.native_end);
             }
         }
         Ok(())

@@ -19,16 +19,35 @@ const ASSUMED_INTERVAL: Millis = 60_000;
 pub(super) struct FloatRun {
     times: Vec<Millis>,
     values: Vec<f64>,
-    /// Samples that begin a new counter though they may not be less than the one before, ascending.
-    anew: Vec<usize>,
+    /// Samples that begin a new counter though they may not be less than the number before, ascending,
+    /// and where that number is.
+    anew: Vec<NewCounter>,
     /// Whether a sample goes back in time, which only chunks can that break their promises.
     is_unordered: bool,
     has_nans: bool,
-    /// Start and time of the last number.
-    before: Option<(Millis, Millis)>,
+    /// Start, time and place of the last number.
+    before: Option<(Millis, Millis, usize)>,
     starts: Vec<Millis>,
     /// A chunk's samples without those that are no numbers.
     numbers: Numbers,
+    rows: Vec<Row>,
+}
+
+/// A sample that begins a new counter.
+#[derive(Clone, Copy, Debug)]
+struct NewCounter {
+    at: usize,
+    /// The last number before it.
+    before: usize,
+}
+
+/// A window of a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    time: Millis,
+    count: f64,
+    fold: Fold,
+    total: f64,
 }
 
 /// Samples that are numbers, with positions of those that begin a counter.
@@ -76,8 +95,8 @@ impl FloatRun {
         self.is_unordered |= from > 0 && self.times.len() > from && self.times[from - 1] > self.times[from];
         if self.starts.iter().any(|&start| start != 0) {
             self.mark_new_counters(from);
-        } else if let Some(&time) = self.times[from..].last() {
-            self.before = Some((0, time));
+        } else if let Some(at) = self.values[from..].iter().rposition(|value| !value.is_nan()) {
+            self.before = Some((0, self.times[from + at], from + at));
         }
         Ok(())
     }
@@ -109,22 +128,24 @@ impl FloatRun {
             if self.values[from + i].is_nan() {
                 continue;
             }
-            let at = (start, self.times[from + i]);
-            if self.before.is_some_and(|before| begins_anew(before, at)) {
-                self.anew.push(from + i);
+            let (time, at) = (self.times[from + i], from + i);
+            if let Some((before_start, before_time, before)) = self.before
+                && begins_anew((before_start, before_time), (start, time))
+            {
+                self.anew.push(NewCounter { at, before });
             }
-            self.before = Some(at);
+            self.before = Some((start, time, at));
         }
     }
 
     /// Makes the windows of all samples, and says where each chunk ends.
     pub(super) fn windows(&mut self, resolution: Millis, out: &mut Slots, mut chunk_ends: impl FnMut(&Slots)) {
         for range in Batches::new(&self.times, ASSUMED_INTERVAL, resolution) {
-            let anew = &self.anew[self.anew.partition_point(|&i| i < range.start)..];
-            let (here, behind) = anew.split_at(anew.partition_point(|&i| i < range.end));
-            let ends_counter = behind.first().is_some_and(|&next| self.values[range.end..next].iter().all(|v| v.is_nan()));
+            let anew = &self.anew[self.anew.partition_point(|new| new.at < range.start)..];
+            let (here, behind) = anew.split_at(anew.partition_point(|new| new.at < range.end));
+            let ends_counter = behind.first().is_some_and(|new| new.before < range.end);
             self.numbers.anew.clear();
-            self.numbers.anew.extend(here.iter().map(|i| i - range.start));
+            self.numbers.anew.extend(here.iter().map(|new| new.at - range.start));
             let (mut times, mut values) = (&self.times[range.clone()], &self.values[range]);
             if self.has_nans {
                 self.numbers.gather(times, values);
@@ -133,7 +154,7 @@ impl FloatRun {
             let anew = &self.numbers.anew[..];
             let mut rest = Batch { times, values, anew, at: 0, ends_counter, is_ordered: !self.is_unordered };
             while rest.at < times.len() {
-                rest.chunk(resolution, out);
+                rest.chunk(resolution, &mut self.rows, out);
                 chunk_ends(out);
             }
         }
@@ -170,13 +191,12 @@ impl Numbers {
 
 impl Batch<'_> {
     /// Makes the windows of the next chunk: of all samples that are left, but for a chunk that is full.
-    fn chunk(&mut self, resolution: Millis, out: &mut Slots) {
+    fn chunk(&mut self, resolution: Millis, rows: &mut Vec<Row>, out: &mut Slots) {
         let (times, values) = (&self.times[self.at..], &self.values[self.at..]);
-        let [count, sum, min, max, counter] = &mut out.0;
-        counter.push(times[0], values[0]);
         let mut running = Running::begin(values[0]);
-        let (mut windows, mut done, mut last) = (0, 0, times[0]);
-        for (time, samples) in Windows::new(times, self.is_ordered, resolution) {
+        let mut done = 0;
+        rows.clear();
+        for (time, samples) in Windows::new(times, self.is_ordered, resolution).take(MOST_WINDOWS) {
             let mut fold = Fold::new();
             let mut from = samples.start;
             while let Some(&at) = self.anew.first().filter(|&&at| at < self.at + samples.end) {
@@ -186,19 +206,22 @@ impl Batch<'_> {
                 from = at - self.at;
             }
             running.add(&mut fold, &values[from..samples.end]);
-            count.push(time, samples.len() as f64);
-            sum.push(time, settled(fold.sum));
-            min.push(time, fold.min);
-            max.push(time, fold.max);
-            counter.push(time, settled(running.total));
-            (windows, done, last) = (windows + 1, samples.end, time);
-            if windows == MOST_WINDOWS {
-                break;
-            }
+            done = samples.end;
+            rows.push(Row { time, count: samples.len() as f64, fold, total: running.total });
         }
         self.at += done;
         let behind = self.anew.first() == Some(&self.at) || (self.at == self.times.len() && self.ends_counter);
         // greater than any first value, so that readers see the reset behind this chunk
-        counter.push(last, if behind { f64::INFINITY } else { values[done - 1] });
+        let last = if behind { f64::INFINITY } else { values[done - 1] };
+
+        let [count, sum, min, max, counter] = &mut out.0;
+        let window_times = rows.iter().map(|row| row.time);
+        count.extend(window_times.clone(), rows.iter().map(|row| row.count));
+        sum.extend(window_times.clone(), rows.iter().map(|row| settled(row.fold.sum)));
+        min.extend(window_times.clone(), rows.iter().map(|row| row.fold.min));
+        max.extend(window_times.clone(), rows.iter().map(|row| row.fold.max));
+        counter.push(times[0], values[0]);
+        counter.extend(window_times, rows.iter().map(|row| settled(row.total)));
+        counter.push(rows.last().map_or(times[0], |row| row.time), last);
     }
 }

@@ -24,6 +24,13 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Appends samples whose number is known, which is much faster than one by one.
+    #[inline]
+    pub(super) fn extend(&mut self, times: impl ExactSizeIterator<Item = Millis>, values: impl ExactSizeIterator<Item = f64>) {
+        self.times.extend(times);
+        self.values.extend(values);
+    }
+
     #[inline]
     pub(super) fn push(&mut self, time: Millis, value: f64) {
         self.times.push(time);
