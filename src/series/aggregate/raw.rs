@@ -89,6 +89,12 @@ impl FloatRun {
         let from = self.times.len();
         self.starts.clear();
         decode_floats(encoding, data, &mut self.times, &mut self.starts, &mut self.values)?;
+        self.take(from);
+        Ok(())
+    }
+
+    /// Takes the samples from `from` on, as they were decoded.
+    fn take(&mut self, from: usize) {
         if !is_plain(&self.times[from..], &self.values[from..]) {
             self.filter(from);
         }
@@ -98,7 +104,6 @@ impl FloatRun {
         } else if let Some(at) = self.values[from..].iter().rposition(|value| !value.is_nan()) {
             self.before = Some((0, self.times[from + at], from + at));
         }
-        Ok(())
     }
 
     /// Leaves out of the samples from `from` on what is not to be aggregated, and notes what is no number.
@@ -223,5 +228,56 @@ impl Batch<'_> {
         counter.push(times[0], values[0]);
         counter.extend(window_times, rows.iter().map(|row| settled(row.total)));
         counter.push(rows.last().map_or(times[0], |row| row.time), last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::chunk::AggregateKind;
+    use crate::series::Counter;
+
+    /// The counters that become of chunks of (start, time, value), chunk by chunk.
+    fn counters(chunks: &[&[(Millis, Millis, f64)]], resolution: Millis) -> Vec<Vec<(Millis, f64)>> {
+        let mut run = FloatRun::default();
+        for chunk in chunks {
+            let from = run.times.len();
+            run.times.extend(chunk.iter().map(|s| s.1));
+            run.values.extend(chunk.iter().map(|s| s.2));
+            run.starts = chunk.iter().map(|s| s.0).collect();
+            run.take(from);
+        }
+        let mut ends = vec![0];
+        let mut slots = Slots::default();
+        run.windows(resolution, &mut slots, |slots| ends.push(slots.0[AggregateKind::Counter as usize].len()));
+        let counter = &slots.0[AggregateKind::Counter as usize];
+        let samples: Vec<_> = counter.times.iter().copied().zip(counter.values.iter().copied()).collect();
+        ends.windows(2).map(|pair| samples[pair[0]..pair[1]].to_vec()).collect()
+    }
+
+    #[test]
+    fn a_start_time_begins_a_counter_that_did_not_fall() {
+        // 5 counted, then at least 7 by a counter that began at 25, then 2 more
+        let samples = [(1, 10, 10.0), (1, 20, 15.0), (25, 30, 17.0), (25, 40, 19.0)];
+        let expected = [(10, 10.0), (24, 15.0), (40, 34.0), (40, 19.0)];
+        assert_eq!(counters(&[&samples], 25), [expected]);
+        // the same over two chunks, and with what is no number in between
+        assert_eq!(counters(&[&samples[..2], &samples[2..]], 25), [expected]);
+        let with_gap = [samples[0], samples[1], (25, 28, f64::NAN), samples[2], samples[3]];
+        assert_eq!(counters(&[&with_gap], 25), [expected]);
+        // without start times nothing is known
+        let unknown = samples.map(|s| (0, s.1, s.2));
+        assert_eq!(counters(&[&unknown], 25)[0][2], (40, 19.0));
+    }
+
+    #[test]
+    fn a_counter_that_begins_with_a_chunk_is_seen_by_readers() {
+        // two chunks of windows: 200 windows of one sample, a counter that begins anew with each, and never falls
+        let samples: Vec<_> = (1..1200i64).map(|i| (i * 60_000 - 1, i * 60_000, i as f64)).collect();
+        let chunks = counters(&[&samples], 60_000);
+        assert!(chunks.len() > 1);
+        let mut counter = Counter::new();
+        let totals: Vec<_> = chunks.iter().flatten().filter_map(|&(t, v)| counter.push(t, v)).collect();
+        assert_eq!(totals[totals.len() - 1], (1..1200).sum::<i64>() as f64);
     }
 }

@@ -3,6 +3,7 @@
 use blockyard::encoding::crc32c;
 use blockyard::format::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
 use blockyard::format::{chunk, index, marks, meta, segment, tombstones};
+use blockyard::series::aggregate;
 
 use super::mutate::Chance;
 use crate::golden::case::Case;
@@ -56,7 +57,7 @@ const KINDS: [&str; 10] = [
 /// Every decoder.
 pub(crate) fn all() -> Vec<Decoder> {
     vec![
-        Decoder { name: "chunk", exercise: chunk::exercise, seeds: chunks(), mend: |_, _| {}, mutations: 300_000 },
+        Decoder { name: "chunk", exercise: chunk::exercise, seeds: chunks(), mend: |_, _| {}, mutations: 270_000 },
         Decoder {
             name: "index",
             exercise: index::exercise,
@@ -85,8 +86,22 @@ pub(crate) fn all() -> Vec<Decoder> {
             mend: |_, _| {},
             mutations: 80_000,
         },
+        Decoder { name: "downsample", exercise: aggregate::exercise, seeds: series(), mend: |_, _| {}, mutations: 30_000 },
         Decoder { name: "marks", exercise: marks::exercise, seeds: written_marks(), mend: |_, _| {}, mutations: 40_000 },
     ]
+}
+
+/// Series for a downsampler: a byte for the resolution, then chunks, each with its encoding and 16 bits of length.
+fn series() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for chunk in chunks().iter().filter(|chunk| chunk.len() <= 4 << 10) {
+        let record = [&chunk[..1], &(chunk.len() as u16 - 1).to_be_bytes(), &chunk[1..]].concat();
+        for resolution in 0..2 {
+            seeds.push([&[resolution][..], &record, &record].concat());
+        }
+    }
+    seeds.sort_by_key(Vec::len);
+    seeds
 }
 
 /// Chunks of every encoding, its byte first: the smallest, the largest, and some between.

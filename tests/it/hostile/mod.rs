@@ -90,5 +90,6 @@ hostile! {
     segment: truncated_segments, mutated_segments;
     tombstones: truncated_tombstones, mutated_tombstones;
     meta: truncated_metas, mutated_metas;
+    downsample: truncated_series, mutated_series;
     marks: truncated_marks, mutated_marks;
 }
