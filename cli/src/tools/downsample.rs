@@ -121,11 +121,11 @@ pub(crate) fn downsampled(done: &Downsampled) -> String {
     if done.written.is_empty() {
         return format!("block {} held no samples to downsample\n", done.source);
     }
-    let line = |meta: &blockyard::format::meta::Meta| {
+    let made = done.written.iter().map(|meta| {
         let level = downsample::name(meta.resolution());
         format!("block {} downsampled to {level}: block {}, {} series\n", done.source, meta.ulid, meta.stats.num_series)
-    };
-    done.written.iter().map(line).collect()
+    });
+    made.collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
+mod downsampling;
+
 use super::*;
 use crate::bucket::Bucket;
 use crate::clock::ManualClock;
@@ -146,6 +148,7 @@ impl Compactor for Fake {
 async fn coarser(env: &Env, of: &Meta, id: BlockId, resolution: Millis) -> Result<Meta> {
     let mut meta = of.clone();
     meta.ulid = id;
+    meta.thanos.source = "compactor".to_owned();
     meta.thanos.downsample.resolution = resolution;
     env.bucket.put(&format!("{id}/meta.json"), Bytes::from(meta.encode())).await?;
     Ok(meta)

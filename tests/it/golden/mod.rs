@@ -1,6 +1,7 @@
 //! Golden compactions: what the real tsdb library and a real Thanos made of the same inputs, to the byte.
 
 pub(crate) mod case;
+mod downsample;
 pub(crate) mod merge;
 mod pass;
 
