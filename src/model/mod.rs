@@ -12,8 +12,8 @@ mod time;
 mod timestamp;
 
 pub use histogram::{
-    Added, BucketSpan, CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, OtherBuckets, Place, ResetHint, merge_spans,
-    span_indices,
+    Added, BucketSpan, CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, OtherBuckets, Place, ResetHint, bucket_bound,
+    merge_spans, span_indices,
 };
 pub use id::BlockId;
 pub use labels::LabelSet;

@@ -9,7 +9,8 @@
 //! | any sample | [`Samples`] |
 //! | a whole chunk at once | [`decode_columns`] into [`Columns`], [`decode_floats`] behind columns |
 //! | the chunks within an aggregate | [`Aggregate`] |
-//! | to write | [`XorAppender`], [`XorEncoder`] for columns, [`HistogramAppender`], [`FloatHistogramAppender`], [`encode_aggregate`] |
+//! | to write | [`XorAppender`], [`XorEncoder`] for columns, [`HistogramAppender`], [`FloatHistogramAppender`], |
+//! | | [`encode_float_histograms`] for rows, [`encode_aggregate`] |
 //! | to look inside | [`describe`] |
 //!
 //! *Source*: `tsdb/chunkenc` of Prometheus 3.9.1 (encodings 1 to 3) and 3.14 (4 to 6),
@@ -28,6 +29,7 @@ mod header;
 mod histogram;
 mod layout;
 mod native;
+mod rows;
 mod samples;
 mod spans;
 mod varbit;
@@ -47,6 +49,7 @@ pub use describe::{describe, describe_into};
 #[doc(hidden)]
 pub use exercise::exercise;
 pub use float::FloatSamples;
+pub use rows::{FloatHistogramRows, encode_float_histograms};
 pub use samples::{Samples, ValueRef};
 pub use xor::XorAppender;
 pub use xor_column::XorEncoder;

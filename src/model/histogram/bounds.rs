@@ -12,7 +12,7 @@ pub(super) fn is_exponential(schema: i32) -> bool {
 
 /// The upper bound of bucket `index` of a histogram with computed buckets; buckets exclude their lower
 /// bound. The last one before infinity ends at the greatest float.
-pub(super) fn exponential_bound(index: i64, schema: i32) -> f64 {
+pub fn exponential_bound(index: i64, schema: i32) -> f64 {
     let (fraction, exponent) = if schema < 0 {
         // no exponent of a float is out of these bounds by so much
         (0.5, index.clamp(-1 << 20, 1 << 20).checked_shl(schema.unsigned_abs().min(20)).unwrap_or(0).saturating_add(1))

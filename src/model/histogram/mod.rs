@@ -18,6 +18,7 @@ mod tests;
 mod zero;
 
 pub use add::{Added, OtherBuckets};
+pub use bounds::exponential_bound as bucket_bound;
 pub use spans::{Place, merge_spans, span_indices};
 
 /// The schema whose bucket bounds are listed instead of computed.

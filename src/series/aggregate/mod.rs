@@ -177,20 +177,20 @@ impl Downsampler {
         }
         self.last_time = Some(range.1);
         if resolution == 0 {
-            return self.raw(encoding, data);
+            return self.raw(encoding, data, range);
         }
         if encoding == Encoding::Aggregate {
             return self.aggregate(data, range);
         }
         if sample_count(encoding, data)? > 0 {
-            self.raw(encoding, data)?;
+            self.raw(encoding, data, range)?;
             self.end_run()?;
         }
         Ok(())
     }
 
     /// Takes a raw chunk into the run it belongs to.
-    fn raw(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), Malformed> {
+    fn raw(&mut self, encoding: Encoding, data: &[u8], range: (Millis, Millis)) -> Result<(), Malformed> {
         match encoding {
             Encoding::Aggregate => Err(Malformed::new(PART, 0, "an aggregate among raw chunks")),
             Encoding::Xor | Encoding::Xor2 => {
@@ -203,7 +203,7 @@ impl Downsampler {
                 if !self.floats.is_empty() {
                     self.end_run()?;
                 }
-                self.natives.push(encoding, data)
+                self.natives.push(encoding, data, range)
             }
         }
     }
