@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::lane::{Lane, Segment};
 use crate::format::Malformed;
-use crate::format::chunk::{Encoding, XorAppender, put_slot};
+use crate::format::chunk::{Encoding, XorEncoder, put_slot};
 use crate::model::{Millis, ResetHint};
 use crate::series::aggregate::AggregateChunks;
 use crate::series::aggregate::window::MOST_WINDOWS;
@@ -17,7 +17,7 @@ pub(super) struct Windows {
     pub(super) sums: Lane,
     pub(super) counters: Lane,
     slot: Vec<u8>,
-    counts_slot: XorAppender,
+    counts_slot: XorEncoder,
 }
 
 /// How many samples each window has.
@@ -113,12 +113,8 @@ impl Windows {
         let times = times.chain(&self.sums.times[sums.clone()]).chain(&self.counters.times[counters.clone()]);
         let (min_time, max_time) = times.fold((Millis::MAX, Millis::MIN), |r, &t| (r.0.min(t), r.1.max(t)));
         let samples = counts.len() as u32;
-        self.counts_slot.clear();
-        for i in counts {
-            self.counts_slot.append(self.counts.times[i], self.counts.values[i]);
-        }
-        let has_counts = samples > 0;
-        put_slot(&mut out.bytes, has_counts.then_some((Encoding::Xor, self.counts_slot.bytes())));
+        let slot = self.counts_slot.encode(&self.counts.times[counts.clone()], &self.counts.values[counts]);
+        put_slot(&mut out.bytes, (samples > 0).then_some((Encoding::Xor, slot)));
         put_lane(&mut self.sums, sums, &mut self.slot, &mut out.bytes);
         put_slot(&mut out.bytes, None);
         put_slot(&mut out.bytes, None);
