@@ -123,6 +123,11 @@ impl BitWriter {
         &mut self.bytes
     }
 
+    /// Bits of the last byte that are not written yet, 0 to 7.
+    pub fn free_bits(&self) -> u32 {
+        self.free
+    }
+
     /// The bytes, the last one padded with zero bits.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -245,10 +245,13 @@ impl Native for Histogram {
             return Ok(());
         }
         for ((buckets, steps), side) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets).zip(SIDES) {
+            // a position of its own stays in registers
+            let mut at = *bits;
             for (bucket, step) in buckets.iter_mut().zip(steps) {
-                *step = step.wrapping_add(take_int(bits));
+                *step = step.wrapping_add(take_int(&mut at));
                 *bucket = bucket.wrapping_add(*step);
             }
+            *bits = at;
             seen(side, bits.position());
         }
         Ok(())
@@ -380,9 +383,12 @@ impl Native for FloatHistogram {
             return Ok(());
         }
         for ((buckets, windows), side) in self.view_mut().buckets.into_iter().zip(&mut coding.buckets).zip(SIDES) {
+            // a position of its own stays in registers
+            let mut at = *bits;
             for (float, window) in buckets.iter_mut().zip(windows) {
-                *float = f64::from_bits(window.take(bits, float.to_bits())?);
+                *float = f64::from_bits(window.take(&mut at, float.to_bits())?);
             }
+            *bits = at;
             seen(side, bits.position());
         }
         Ok(())

@@ -2,10 +2,16 @@
 
 use super::header::{HINT_BYTE, HISTOGRAM_HEADER, bits_of};
 use super::layout::{put_bounds, put_spans, put_threshold};
-use super::varbit::put_int;
+use super::varbit::{int_code, put_int};
 use super::window::Window;
+use super::xor_column::Out;
 use crate::encoding::BitWriter;
 use crate::model::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, Millis, ResetHint};
+
+/// The most bytes of a change of time, of a changed float, and what is written at once beyond them.
+const TIME_BYTES: usize = 9;
+const FLOAT_BYTES: usize = 10;
+const SPARE_BYTES: usize = 16;
 
 /// Float histograms of one layout, field by field.
 #[derive(Clone, Copy, Debug)]
@@ -48,39 +54,62 @@ pub fn encode_float_histograms(rows: &FloatHistogramRows<'_>, out: &mut Vec<u8>)
     bytes.resize(HISTOGRAM_HEADER, 0);
     bytes[..HINT_BYTE].copy_from_slice(&count.to_be_bytes());
     bytes[HINT_BYTE] = bits_of(rows.hint);
+    let (Some(&count), Some(&zero_count), Some(&sum)) = (counts.first(), zero_counts.first(), sums.first()) else {
+        *out = bytes;
+        return;
+    };
     let mut writer = BitWriter::reopen(bytes, 0);
-    let (mut last_time, mut step) = (0, 0i64);
-    let mut windows = vec![Window::default(); 3 + width];
-    let mut last_buckets: &[f64] = &[];
-    for (i, &time) in times.iter().enumerate() {
-        let numbers = [counts[i], zero_counts[i], sums[i]];
-        let buckets = &rows.buckets[i * width..][..width];
-        if i == 0 {
-            put_threshold(&mut writer, rows.zero_threshold);
-            put_int(&mut writer, rows.schema.into());
-            rows.spans.iter().for_each(|spans| put_spans(&mut writer, spans));
-            if rows.schema == CUSTOM_BUCKETS_SCHEMA {
-                put_bounds(&mut writer, rows.bounds);
-            }
-            put_int(&mut writer, time);
-            numbers.iter().chain(buckets).for_each(|float| writer.bits(float.to_bits(), 64));
-        } else {
-            let next: i64 = time.wrapping_sub(last_time);
-            put_int(&mut writer, next.wrapping_sub(step));
-            step = next;
-            let (own, of_buckets) = windows.split_at_mut(3);
-            let last = [counts[i - 1], zero_counts[i - 1], sums[i - 1]];
-            for ((window, last), now) in own.iter_mut().zip(last).zip(numbers) {
-                window.put(&mut writer, last.to_bits(), now.to_bits());
-            }
-            for ((window, last), now) in of_buckets.iter_mut().zip(last_buckets).zip(buckets) {
-                window.put(&mut writer, last.to_bits(), now.to_bits());
-            }
-        }
-        last_time = time;
-        last_buckets = buckets;
+    put_threshold(&mut writer, rows.zero_threshold);
+    put_int(&mut writer, rows.schema.into());
+    rows.spans.iter().for_each(|spans| put_spans(&mut writer, spans));
+    if rows.schema == CUSTOM_BUCKETS_SCHEMA {
+        put_bounds(&mut writer, rows.bounds);
     }
-    *out = writer.into_bytes();
+    put_int(&mut writer, times[0]);
+    [count, zero_count, sum].iter().chain(&rows.buckets[..width]).for_each(|float| writer.bits(float.to_bits(), 64));
+    let free = writer.free_bits();
+    let mut bytes = writer.into_bytes();
+    let len = bytes.len();
+    bytes.resize(len + (times.len() - 1) * (TIME_BYTES + (3 + width) * FLOAT_BYTES) + SPARE_BYTES, 0);
+    let mut to = Out::behind(&mut bytes, len, free);
+    behind(rows, width, &mut to);
+    let len = to.end();
+    bytes.truncate(len);
+    *out = bytes;
+}
+
+/// The rows behind the first.
+fn behind(rows: &FloatHistogramRows<'_>, width: usize, out: &mut Out<'_>) {
+    let FloatHistogramRows { times, counts, zero_counts, sums, .. } = *rows;
+    let mut step = 0i64;
+    let mut windows = vec![Window::default(); 3 + width];
+    let (own, of_buckets) = windows.split_at_mut(3);
+    for i in 1..times.len() {
+        let this: i64 = times[i].wrapping_sub(times[i - 1]);
+        let (prefix, prefix_len, rest, rest_len) = int_code(this.wrapping_sub(step));
+        out.put(prefix, prefix_len);
+        out.put_long(rest, rest_len);
+        step = this;
+        for (window, column) in own.iter_mut().zip([counts, zero_counts, sums]) {
+            put_float(window, column[i - 1], column[i], out);
+        }
+        let (last, now) = rows.buckets[(i - 1) * width..][..2 * width].split_at(width);
+        for ((window, last), now) in of_buckets.iter_mut().zip(last).zip(now) {
+            put_float(window, *last, *now, out);
+        }
+    }
+}
+
+/// A float behind another one.
+#[inline(always)]
+fn put_float(window: &mut Window, last: f64, now: f64, out: &mut Out<'_>) {
+    let (prefix, prefix_len, rest, rest_len) = window.code(last.to_bits() ^ now.to_bits());
+    if prefix_len + rest_len <= Out::AT_ONCE {
+        out.put(prefix << rest_len | rest, prefix_len + rest_len);
+    } else {
+        out.put(prefix, prefix_len);
+        out.put_long(rest, rest_len);
+    }
 }
 
 #[cfg(test)]

@@ -11,11 +11,19 @@ const SIZES: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
 /// A signed number: an n-bit field holds -(2^(n-1)-1) to 2^(n-1).
 #[inline]
 pub(super) fn take_int(bits: &mut Bits<'_>) -> i64 {
-    let ones = bits.ones(8);
+    let word = bits.peek_57();
+    let ones = word.leading_ones();
     if ones == 0 {
+        bits.skip(1);
         return 0;
     }
-    let size = SIZES[ones as usize];
+    if ones < 7 {
+        // all of it is within the 57 bits
+        let size = SIZES[ones as usize];
+        bits.skip(ones + 1 + size);
+        return widen(word << (ones + 1) >> (64 - size), size);
+    }
+    let size = SIZES[bits.ones(8) as usize];
     widen(bits.take(size), size)
 }
 
@@ -39,6 +47,19 @@ pub(super) fn widen(field: u64, size: u32) -> i64 {
 pub(super) fn fits(value: i64, size: u32) -> bool {
     let most = 1i64 << (size - 1);
     -(most - 1) <= value && value <= most
+}
+
+/// The bits of a number as [`take_int`] reads it: a prefix and its length (1 to 8), and the number and its length.
+#[inline]
+pub(super) fn int_code(value: i64) -> (u64, u32, u64, u32) {
+    if value == 0 {
+        return (0, 1, 0, 0);
+    }
+    let ones = (1..8).find(|&n| fits(value, SIZES[n])).unwrap_or(8);
+    match ones {
+        8 => (0xff, 8, value as u64, 64),
+        _ => ((1 << (ones + 1)) - 2, ones as u32 + 1, value as u64 & ((1 << SIZES[ones]) - 1), SIZES[ones]),
+    }
 }
 
 /// Writes what [`take_int`] reads.

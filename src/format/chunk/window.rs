@@ -20,13 +20,18 @@ const MOST_LEADING: u32 = 31;
 
 impl Window {
     /// Reads the float behind one with the bits `last`; the caller checks the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, bits: &mut Bits<'_>, last: u64) -> Result<u64, Malformed> {
-        match bits.ones(2) {
-            0 => Ok(last),
-            1 => Ok(last ^ self.take_same(bits)),
-            _ => Ok(last ^ self.take_new(bits)?),
+        let word = bits.peek_57();
+        if word >> 63 == 0 {
+            bits.skip(1);
+            return Ok(last);
         }
+        bits.skip(2);
+        if (word >> 62) & 1 == 0 {
+            return Ok(last ^ self.take_same_ahead(bits, word << 2));
+        }
+        Ok(last ^ self.take_new_ahead(bits, word << 2)?)
     }
 
     /// The changed bits in the window as it is.

@@ -109,7 +109,7 @@ fn change_code(change: i64) -> Result<(u64, u32), i64> {
 }
 
 /// Bits into a buffer that has room for all of them and eight bytes more.
-struct Out<'a> {
+pub(super) struct Out<'a> {
     bytes: &'a mut [u8],
     /// The next byte that is not complete.
     at: usize,
@@ -119,13 +119,21 @@ struct Out<'a> {
     count: u32,
 }
 
-impl Out<'_> {
+impl<'a> Out<'a> {
+    /// Goes on in `bytes` behind `len` of them, of whose last one `free` bits are not used.
+    pub(super) fn behind(bytes: &'a mut [u8], len: usize, free: u32) -> Self {
+        let count = (8 - free) & 7;
+        let at = len - usize::from(count > 0);
+        let pending = if count > 0 { u64::from(bytes[at]) << 56 } else { 0 };
+        Out { bytes, at, pending, count }
+    }
+
     /// Bits that [`Out::put`] takes at once.
-    const AT_ONCE: u32 = 57;
+    pub(super) const AT_ONCE: u32 = 57;
 
     /// Appends the lowest `count` bits (up to 57) of `value`, whose others are 0.
     #[inline(always)]
-    fn put(&mut self, value: u64, count: u32) {
+    pub(super) fn put(&mut self, value: u64, count: u32) {
         debug_assert!(count <= Out::AT_ONCE && value >> count == 0);
         // `count` is at most 57 and so are `self.count + count` at most 64
         self.pending |= value.checked_shl(64 - self.count - count).unwrap_or(0);
@@ -139,7 +147,7 @@ impl Out<'_> {
 
     /// The same for up to 64 bits.
     #[inline(always)]
-    fn put_long(&mut self, value: u64, count: u32) {
+    pub(super) fn put_long(&mut self, value: u64, count: u32) {
         if count > Out::AT_ONCE {
             self.put(value >> 32, count - 32);
             self.put(value & 0xffff_ffff, 32);
@@ -149,7 +157,7 @@ impl Out<'_> {
     }
 
     /// Where the bits end, in whole bytes.
-    fn end(self) -> usize {
+    pub(super) fn end(self) -> usize {
         // the last store wrote the pending bits and zeros behind them
         self.at + usize::from(self.count > 0)
     }

@@ -390,7 +390,8 @@ proptest! {
         let want = Want { counts: true, sums: true, counters: true };
         let made = |only_exact| {
             let mut out = AggregateChunks::default();
-            let mut engine = Engine { only_exact, ..Engine::default() };
+            let mut engine = Engine::default();
+            engine.only_exact = only_exact;
             engine.run(&slices, plan, want, ONE_HOUR / 4, &mut out).unwrap();
             out
         };
