@@ -6,7 +6,7 @@ use crate::format::chunk::{Appended, Encoding, FloatHistogramAppender, Histogram
 use crate::model::{Millis, Sample, Value};
 
 /// A chunk that is encoded anew ends with this many samples.
-pub(super) const SAMPLES_PER_CHUNK: usize = 120;
+pub const SAMPLES_PER_CHUNK: usize = 120;
 
 /// The chunk that is being written.
 enum Open {

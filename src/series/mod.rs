@@ -8,7 +8,6 @@ mod heap;
 mod overlap;
 
 pub use counter::{Counter, CounterSamples, begins_anew};
-use encode::SAMPLES_PER_CHUNK;
-pub use encode::{encode_in_chunks, without};
+pub use encode::{SAMPLES_PER_CHUNK, encode_in_chunks, without};
 pub use heap::GoHeap;
-pub use overlap::{Chunk, merge_overlapping};
+pub use overlap::{Chunk, merge_anew, merge_overlapping};

@@ -95,6 +95,20 @@ pub fn merge_overlapping(lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed
     Ok(out)
 }
 
+/// Merges all samples of `chunks`, whether or not they overlap, and encodes them anew, 120 samples a chunk. The order of the
+/// chunks decides, as upstream's heap does, which of different samples at one time is kept.
+///
+/// # Errors
+/// Chunks that do not decode, and aggregates.
+pub fn merge_anew(chunks: &[Chunk]) -> Result<Vec<Chunk>, Malformed> {
+    let mut lists = chunks.iter().map(Chunk::samples).collect::<Result<Vec<_>, _>>()?;
+    match lists.len() {
+        // nothing is chained: what is known of resets stays known
+        1 => encode_in_chunks(lists.remove(0)),
+        _ => encode_in_chunks(Chained::new(lists)),
+    }
+}
+
 /// Lists of samples as one, by time, one sample a time.
 ///
 /// *Order*: the list in use goes on while its time is below all others'; on a tie the heap decides.

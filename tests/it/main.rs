@@ -5,5 +5,6 @@ mod golden;
 mod hostile;
 mod moto;
 mod prometheus;
+mod rewrite;
 mod skip;
 mod tidy;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use blockyard::job::catalog::Depth;
 use blockyard::job::pass::HashFunc;
 use blockyard::job::relabel::parse_relabelings;
-use blockyard::job::rewrite::{self, Affected, Choice, Options, Plan, Request, Rewritten, parse_deletions};
+use blockyard::job::rewrite::{self, Affected, Choice, Fate, Options, Plan, Request, Rewritten, parse_deletions};
 use blockyard::model::{BlockId, Matcher, Millis, parse_selector};
 use blockyard::{Error, Kind, Result};
 use clap::Args;
@@ -121,9 +121,6 @@ impl Flags {
 /// Plans, then shows what would change or changes it.
 pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Result<Exit> {
     let request = flags.request()?;
-    if !request.relabeling.is_empty() {
-        return Err(Error::new(Kind::Unsupported, "relabelling is not in this version").next("delete series only, or use Thanos"));
-    }
     let choice = flags.choice(world.clock.now())?;
     let bucket = objstore.open().await?;
     let catalog = super::look(&bucket, NO_TIMEOUT_MS, Depth::Everything, world).await?;
@@ -141,18 +138,27 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
         return dry_run(&env, &plan, &request, log.then_some(&flags.tmp_dir)).await;
     }
     let options = Options {
+        skip_untouched: matches!(choice, Choice::Matching { .. }),
         delete_blocks: flags.delete_blocks,
         hash_func: if flags.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
         change_logs: log.then(|| flags.tmp_dir.clone()),
     };
-    let mut rewritten = 0;
-    let mut done = |block: &Rewritten| {
-        rewritten += 1;
-        println!("{}", sentence(block));
+    let (mut rewritten, mut untouched) = (0, 0);
+    let mut done = |block: &Rewritten| match block.fate {
+        Fate::Untouched => {
+            untouched += 1;
+            tracing::debug!(id = %block.block, "nothing would change");
+        }
+        _ => {
+            rewritten += 1;
+            println!("{}", sentence(block));
+        }
     };
     rewrite::run(&env, &plan, &request, &options, &mut done).await?;
-    let before = if plan.done.is_empty() { String::new() } else { format!(", {} before", plan.done.len()) };
-    println!("rewrite done: {rewritten} of {} blocks now{before}", plan.blocks.len());
+    println!(
+        "rewrite done: {rewritten} blocks rewritten, {untouched} with nothing to change, {} rewritten before",
+        plan.done.len()
+    );
     if log && rewritten > 0 {
         println!("each change is in change.log, by new block, below {}", flags.tmp_dir.display());
     }
@@ -160,11 +166,12 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
 }
 
 fn sentence(block: &Rewritten) -> String {
-    let became = match &block.meta {
-        Some(meta) => {
+    let became = match &block.fate {
+        Fate::Written(meta) => {
             format!("became {} with {} series and {} samples", meta.ulid, meta.stats.num_series, meta.stats.num_samples)
         }
-        None => "had no samples left and became no block".to_owned(),
+        Fate::Emptied => "had no samples left and became no block".to_owned(),
+        Fate::Untouched => "stays as it is".to_owned(),
     };
     let marked = if block.marked { "; marked for deletion" } else { "" };
     format!("block {} {became}{marked}", block.block)
@@ -175,6 +182,7 @@ async fn dry_run(env: &blockyard::job::Env, plan: &Plan, request: &Request, logs
     let mut table =
         Table::new(["ULID", "RESOLUTION", "LABELS", "#SERIES", "-SERIES", "~SERIES", "~LABELS", "-CHUNKS", "-SAMPLES", "BYTES"]);
     let mut total = Affected::default();
+    let mut touched = 0;
     for planned in &plan.blocks {
         let mut log = logs.map(|folder| open_log(folder, planned.id)).transpose()?;
         let failed = |e| Error::new(Kind::Unavailable, "the change log cannot be written").source(e);
@@ -184,6 +192,7 @@ async fn dry_run(env: &blockyard::job::Env, plan: &Plan, request: &Request, logs
             log.flush().map_err(failed)?;
         }
         total.add(&affected);
+        touched += usize::from(!affected.is_nothing());
         let resolution = text::duration(text::nanos(planned.block.meta.resolution()));
         let labels = planned.block.meta.labels().to_string();
         table
@@ -193,7 +202,7 @@ async fn dry_run(env: &blockyard::job::Env, plan: &Plan, request: &Request, logs
     table.rows.push(row(vec![Cell::text("all"), Cell::text(""), Cell::text("")], &total));
     let mut out = table.to_text();
     out.push_str(&format!(
-        "dry run: nothing was changed. {} blocks would be rewritten: {} series go, {} lose samples, {} get other labels; {} samples in {} chunks of {}\n",
+        "dry run: nothing was changed. {touched} of {} blocks hold what is asked for: {} series go, {} lose samples, {} get other labels; {} samples in {} chunks of {}\n",
         plan.blocks.len(),
         text::thousands(total.deleted_series.into()),
         text::thousands(total.cut_series.into()),
@@ -202,6 +211,12 @@ async fn dry_run(env: &blockyard::job::Env, plan: &Plan, request: &Request, logs
         text::thousands(total.chunks.into()),
         text::bytes(total.bytes),
     ));
+    for group in plan.overlaps() {
+        out.push_str(&format!(
+            "group {group}: old and new blocks will lie side by side until the old ones are deleted. A Thanos compactor without \
+             --compact.enable-vertical-compaction takes that for an overlap and halts: stop it until then\n"
+        ));
+    }
     if let Some(folder) = logs.filter(|_| !plan.blocks.is_empty()) {
         out.push_str(&format!("each change is in change.log below {}; --no-dry-run does it\n", folder.display()));
     }

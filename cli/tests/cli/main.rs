@@ -2,6 +2,7 @@
 
 mod compact;
 mod demo;
+mod rewrite;
 mod tools;
 
 use std::collections::BTreeMap;

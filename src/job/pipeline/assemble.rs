@@ -3,6 +3,8 @@
 //!
 //! Every record is checked once, against its stored checksum, and goes out with it.
 
+mod anew;
+
 use std::sync::Arc;
 
 use super::chunks::{Records, Run};
@@ -10,6 +12,7 @@ use super::decode::SeriesBatch;
 use super::downsample::Downsampling;
 use super::hooks::{Candidate, Join, Joiner, Judge, Lost, Salvage, SeriesChoice, SeriesView, SharedSymbols};
 use super::merge::{MergedBatch, Piece};
+use super::renamed::Place;
 use super::{Content, LOOK_AND_MARK};
 use crate::error::Error;
 use crate::format::Malformed;
@@ -17,6 +20,7 @@ use crate::format::chunk::{self, Encoding, Samples};
 use crate::format::index::ChunkMeta;
 use crate::format::segment::{ChunkRef, encode_record, encoded_len};
 use crate::model::{BlockId, Millis};
+use crate::series::aggregate::without_windows;
 use crate::series::{Chunk, without};
 
 /// A record that has no place yet.
@@ -184,6 +188,8 @@ impl Assembling<'_> {
             for piece in pieces {
                 self.salvage(merged, series, piece, &**salvage)?;
             }
+        } else if self.rules.join == Join::Anew {
+            self.anew(merged, pieces)?;
         } else if let ([piece], true) = (pieces, intact) {
             self.copy(merged, piece)?;
         } else if intact && let Some(order) = one_after_the_other(merged, pieces) {
@@ -279,7 +285,7 @@ impl Assembling<'_> {
                     let (record, _) = self.records[input].get(meta.reference)?;
                     let encoding = encoding_of(record.encoding, meta)?;
                     let chunk = Chunk { min_time: meta.min_time, max_time: meta.max_time, encoding, data: record.data.to_vec() };
-                    without(chunk, &deletions)
+                    cut(self.rules, chunk, &deletions)
                 })()
                 .map_err(|m| damaged(self.rules, input, meta.reference, m))?;
                 list.extend(chunk);
@@ -331,7 +337,7 @@ impl Assembling<'_> {
             }
             let Candidate { encoding, data, .. } = candidate;
             let chunk = Chunk { min_time: meta.min_time, max_time: meta.max_time, encoding, data: data.to_vec() };
-            if let Some(chunk) = without(chunk, &deletions).map_err(wrong)? {
+            if let Some(chunk) = cut(self.rules, chunk, &deletions).map_err(wrong)? {
                 self.out.push(&chunk).map_err(wrong)?;
             }
         }
@@ -340,7 +346,7 @@ impl Assembling<'_> {
 
     fn labels(&self, merged: &MergedBatch, series: usize) -> Vec<(String, String)> {
         let Some(symbols) = &self.rules.symbols else { return Vec::new() };
-        let view = SeriesView { symbols, labels: merged.labels(series), chunks: &[] };
+        let view = SeriesView { symbols, labels: merged.labels(series), chunks: &[], place: Place::NOWHERE };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         view.labels().map(|(name, value)| (text(name), text(value))).collect()
     }
@@ -381,10 +387,20 @@ fn damaged(rules: &Rules, input: usize, at: ChunkRef, m: Malformed) -> Error {
         .next(LOOK_AND_MARK)
 }
 
+/// The chunk without deleted times; aggregates lose whole windows.
+fn cut(rules: &Rules, chunk: Chunk, deletions: &[(Millis, Millis)]) -> Result<Option<Chunk>, Malformed> {
+    match chunk.encoding {
+        Encoding::Aggregate => without_windows(chunk, rules.resolution, deletions),
+        _ => without(chunk, deletions),
+    }
+}
+
 /// Whether a series is downsampled.
 fn is_chosen(rules: &Rules, merged: &MergedBatch, series: usize) -> bool {
     match (&rules.choose, &rules.symbols) {
-        (Some(choose), Some(symbols)) => choose.takes(SeriesView { symbols, labels: merged.labels(series), chunks: &[] }),
+        (Some(choose), Some(symbols)) => {
+            choose.takes(SeriesView { symbols, labels: merged.labels(series), chunks: &[], place: Place::NOWHERE })
+        }
         _ => true,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::LOOK_AND_MARK;
 use super::hooks::{Edit, Judge, SeriesView, SharedSymbols, Verdict};
+use super::renamed::{NewLabels, Place};
 use super::symbols::Remap;
 use crate::error::Error;
 use crate::format::Malformed;
@@ -35,6 +36,8 @@ pub(super) struct Rules {
     pub(super) accept_malformed: bool,
     pub(super) judge: Judge,
     pub(super) edit: Option<Arc<dyn Edit>>,
+    /// How symbols are numbered in the output, where not as in the merged table.
+    pub(super) labels: Option<Arc<NewLabels>>,
     /// The merged table, where a hook wants to see labels.
     pub(super) symbols: Option<SharedSymbols>,
 }
@@ -79,6 +82,19 @@ impl SeriesBatch {
     pub(super) fn chunks(&self, series: usize) -> &[ChunkMeta] {
         let begin = if series == 0 { 0 } else { self.ends[series - 1].chunks };
         &self.chunks[begin as usize..self.ends[series].chunks as usize]
+    }
+
+    /// Appends a series without the samples in `lost`, unless none is left.
+    pub(super) fn push(&mut self, labels: &[(u32, u32)], chunks: &[ChunkMeta], lost: &[Interval]) {
+        let first_chunk = self.chunks.len();
+        self.chunks.extend_from_slice(chunks);
+        if !lost.is_empty() {
+            trim(self, first_chunk, lost, (Millis::MIN, Millis::MAX), false, false);
+        }
+        if self.chunks.len() > first_chunk {
+            self.labels.extend_from_slice(labels);
+            self.ends.push(Ends { labels: self.labels.len() as u32, chunks: self.chunks.len() as u32 });
+        }
     }
 
     /// Closed intervals whose samples the series loses.
@@ -160,7 +176,8 @@ fn entry(bytes: &[u8], position: u64, rules: &Rules, batch: &mut SeriesBatch) ->
     };
     let deleted: &[Interval] = rules.tombstones.as_ref().and_then(|t| t.get(reference)).map_or(&[], |i| i.as_slice());
     let mut edited = Intervals::new();
-    let deleted = match edit(rules, first_label, first_chunk, batch) {
+    let place = Place { position, len_bytes: len as u32 };
+    let deleted = match edit(rules, place, first_label, first_chunk, batch) {
         Verdict::Keep => deleted,
         Verdict::Drop => {
             batch.labels.truncate(first_label);
@@ -172,6 +189,14 @@ fn entry(bytes: &[u8], position: u64, rules: &Rules, batch: &mut SeriesBatch) ->
             edited.as_slice()
         }
     };
+    if let Some(new) = &rules.labels {
+        for (name, value) in &mut batch.labels[first_label..] {
+            match (new.renumber(*name), new.renumber(*value)) {
+                (Some(n), Some(v)) => (*name, *value) = (n, v),
+                _ => return Err(bad(format!("symbol {name} or {value} was said to be unused"))),
+            }
+        }
+    }
     let (keep_from, keep_to) = rules.keep;
     let all = &batch.chunks[first_chunk..];
     let cut_front = all.iter().any(|c| c.max_time >= keep_from && c.min_time < keep_from);
@@ -192,9 +217,9 @@ fn entry(bytes: &[u8], position: u64, rules: &Rules, batch: &mut SeriesBatch) ->
 }
 
 /// What the edit says of the series that was decoded last.
-fn edit(rules: &Rules, first_label: usize, first_chunk: usize, batch: &mut SeriesBatch) -> Verdict {
+fn edit(rules: &Rules, place: Place, first_label: usize, first_chunk: usize, batch: &mut SeriesBatch) -> Verdict {
     let (Some(edit), Some(symbols)) = (&rules.edit, &rules.symbols) else { return Verdict::Keep };
-    let series = SeriesView { symbols, labels: &batch.labels[first_label..], chunks: &batch.chunks[first_chunk..] };
+    let series = SeriesView { symbols, labels: &batch.labels[first_label..], chunks: &batch.chunks[first_chunk..], place };
     edit.decide(series, &mut batch.log)
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::renamed::Place;
 use crate::format::Malformed;
 use crate::format::chunk::Encoding;
 use crate::format::index::{ChunkMeta, SymbolTable};
@@ -24,6 +25,8 @@ pub enum Join {
     OneToOne,
     /// One replica is followed until it has a gap.
     Penalty,
+    /// All samples of a series are encoded anew, overlapping or not; for one input.
+    Anew,
 }
 
 /// A [`Join`] at work; it keeps its buffers from series to series.
@@ -35,7 +38,7 @@ pub(super) enum Joiner {
 impl Joiner {
     pub(super) fn new(join: Join) -> Self {
         match join {
-            Join::OneToOne => Joiner::OneToOne,
+            Join::OneToOne | Join::Anew => Joiner::OneToOne,
             Join::Penalty => Joiner::Penalty(Box::default()),
         }
     }
@@ -61,6 +64,7 @@ pub struct SeriesView<'a> {
     pub(super) symbols: &'a SymbolTable<Bytes>,
     pub(super) labels: &'a [(u32, u32)],
     pub(super) chunks: &'a [ChunkMeta],
+    pub(super) place: Place,
 }
 
 impl<'a> SeriesView<'a> {
@@ -76,6 +80,26 @@ impl<'a> SeriesView<'a> {
     /// The value of the label `name`.
     pub fn label(self, name: &[u8]) -> Option<&'a [u8]> {
         self.labels().find(|l| l.0 == name).map(|l| l.1)
+    }
+
+    /// Names and values as numbers of symbols, in the order of the index.
+    pub fn references(self) -> &'a [(u32, u32)] {
+        self.labels
+    }
+
+    /// How many symbols there are.
+    pub fn symbol_count(self) -> usize {
+        self.symbols.len()
+    }
+
+    /// The number of a symbol.
+    pub fn find(self, symbol: &[u8]) -> Option<u32> {
+        self.symbols.find(symbol)
+    }
+
+    /// Where its entry lies in the index of its block.
+    pub fn place(self) -> Place {
+        self.place
     }
 
     /// Its chunks, in the order of the index, with the places of their records.

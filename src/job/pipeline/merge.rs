@@ -90,13 +90,13 @@ impl MergedBatch {
     }
 
     /// Notes where the chunks of one piece lie.
-    fn reach(&mut self, input: usize, chunks: &[ChunkMeta]) {
+    fn reach(&mut self, input: usize, chunks: &[ChunkMeta], scattered: bool) {
         self.chunks += chunks.len();
         let stretches = &mut self.stretches[input];
         let mut from = chunks[0].reference;
         let last = chunks[chunks.len() - 1].reference;
         match stretches.last_mut() {
-            Some(s) if s.last.segment() == from.segment() => {
+            Some(s) if s.last.segment() == from.segment() && !scattered => {
                 let to = if last.segment() == from.segment() { last } else { last_in_segment(chunks, from.segment()) };
                 self.chunk_bytes += to.0.saturating_sub(s.last.0);
                 s.last = to;
@@ -134,6 +134,8 @@ struct Cursor {
     ended: bool,
     /// The last chunk's reference seen, to hold ascending order across series.
     last_chunk: ChunkRef,
+    /// Series of this input may have equal labels, and their chunks lie anywhere.
+    scattered: bool,
 }
 
 impl Cursor {
@@ -164,10 +166,11 @@ pub(super) struct Merger {
 }
 
 impl Merger {
-    pub(super) fn new(blocks: Vec<BlockId>) -> Self {
+    /// Merges as many inputs as there are `blocks`; those from `scattered` on hold series that were moved.
+    pub(super) fn new(blocks: Vec<BlockId>, scattered: usize) -> Self {
         let inputs = blocks.len();
         Merger {
-            cursors: (0..inputs).map(|_| Cursor { source: u32::MAX, ..Cursor::default() }).collect(),
+            cursors: (0..inputs).map(|n| Cursor { source: u32::MAX, scattered: n >= scattered, ..Cursor::default() }).collect(),
             blocks,
             heap: GoHeap::new(),
             advance: (0..inputs).collect(),
@@ -260,13 +263,20 @@ impl Merger {
             }
             for &input in &self.advance {
                 let cursor = &mut cursors[input];
-                let Some(batch) = &cursor.batch else { continue };
+                let Some(batch) = cursor.batch.clone() else { continue };
                 if cursor.source == u32::MAX {
                     cursor.source = out.sources.len() as u32;
                     out.sources.push(Source { input, batch: batch.clone() });
                 }
-                out.pieces.push(Piece { source: cursor.source, series: cursor.series as u32 });
-                out.reach(input, batch.chunks(cursor.series));
+                loop {
+                    out.pieces.push(Piece { source: cursor.source, series: cursor.series as u32 });
+                    out.reach(input, batch.chunks(cursor.series), cursor.scattered);
+                    let next = cursor.series + 1;
+                    if !cursor.scattered || next >= batch.len() || batch.labels(next) != batch.labels(cursor.series) {
+                        break;
+                    }
+                    cursor.series = next;
+                }
             }
             out.ends.push(out.pieces.len() as u32);
         }
@@ -281,7 +291,7 @@ impl Cursor {
             return Err(());
         }
         let chunks = batch.chunks(self.series);
-        if chunks[0].reference < self.last_chunk {
+        if chunks[0].reference < self.last_chunk && !self.scattered {
             return Err(());
         }
         self.last_chunk = chunks[chunks.len() - 1].reference;

@@ -25,6 +25,7 @@ mod hooks;
 mod input;
 mod merge;
 mod output;
+mod renamed;
 mod run;
 mod scan;
 mod scattered;
@@ -42,6 +43,7 @@ use crate::series::aggregate::{FIVE_MINUTES, ONE_HOUR};
 pub use assemble::Counts;
 pub use hooks::{Candidate, Edit, Join, Judge, Lost, Salvage, SeriesChoice, SeriesView, Verdict};
 pub use output::{Built, publish};
+pub use renamed::{NewLabels, Place, UNUSED};
 pub use run::build;
 pub use scan::Scan;
 pub use scattered::{ChunkRecords, RecordReader, ScatteredChunks};
@@ -109,6 +111,8 @@ pub struct Work<'a> {
     pub edit: Option<Arc<dyn Edit>>,
     /// Which series are downsampled; `None` for all.
     pub choose: Option<SeriesChoice>,
+    /// Other labels for series of the one input, and other symbols; the edit has to leave out the series that move.
+    pub labels: Option<Arc<NewLabels>>,
     /// Label names of a series may come out of order.
     pub accept_malformed_index: bool,
     /// Whether files are hashed.
@@ -131,6 +135,7 @@ impl<'a> Work<'a> {
             judge: Judge::Strict,
             edit: None,
             choose: None,
+            labels: None,
             accept_malformed_index: false,
             hash_func: HashFunc::None,
             segment_bytes: DEFAULT_SEGMENT_BYTES,

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::assemble::{self, Assembled, assemble};
-use super::chunks::ChunkFeed;
-use super::decode::Rules;
+use super::chunks::{ChunkFeed, Run};
+use super::decode::{Rules, SeriesBatch};
 use super::entries::{self, Entries};
 use super::hooks::Judge;
 use super::input::SeriesFeed;
-use super::merge::{Merger, Step};
+use super::merge::{Merger, Step, Stretch};
 use super::output::{Built, Sinks};
+use super::renamed::MovedFeed;
+use super::scattered::ScatteredChunks;
 use super::source::read_ahead;
 use super::symbols::{SymbolMerge, merge_symbols};
 use super::{LOOK_AND_MARK, Work};
@@ -29,6 +31,9 @@ use crate::job::{Env, Event, Level};
 /// `Corrupt` and `Unsupported` name the block, part and offset; `Limit` when an output would not fit
 /// the format; `Cancelled` when asked to stop; else what the bucket says. Then nothing stays behind.
 pub async fn build(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
+    if work.labels.is_some() && work.inputs.len() != 1 {
+        return Err(Error::new(Kind::Invalid, "labels are changed in one block at a time"));
+    }
     if matches!(work.judge, Judge::Lenient(_)) && work.inputs.len() != 1 {
         return Err(Error::new(Kind::Invalid, "what is left of damaged blocks is taken from one at a time"));
     }
@@ -85,17 +90,26 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
             accept_malformed: work.accept_malformed_index,
             judge: work.judge.clone(),
             edit: work.edit.clone(),
+            labels: work.labels.clone(),
             symbols: table.clone(),
         };
-        series.push(SeriesFeed::new(&env.bucket, &input.key("index"), Arc::new(rules), pool.clone(), read_ahead));
-        chunks.push(ChunkFeed::new(&env.bucket, input.id, input.segments(), read_ahead));
+        let (rules, key) = (Arc::new(rules), input.key("index"));
+        series.push(Series::Ordered(Box::new(SeriesFeed::new(&env.bucket, &key, rules.clone(), pool.clone(), read_ahead))));
+        chunks.push(Chunks::Ordered(Box::new(ChunkFeed::new(&env.bucket, input.id, input.segments(), read_ahead))));
+        if let Some(labels) = work.labels.as_ref().filter(|l| l.moves()) {
+            series.push(Series::Moved(MovedFeed::new(&env.bucket, &key, rules, labels.clone())));
+            chunks.push(Chunks::Scattered(ScatteredChunks::new(&env.bucket, input)));
+        }
     }
+    let symbols = work.labels.as_ref().map_or(symbols, |l| l.symbols.clone());
 
     // remapped references may take more bytes than the inputs' own; the bound only sizes upload parts
     let index_bound = shapes.iter().map(|s| s.len_bytes * 2).sum::<u64>().saturating_add(16 << 20).min(index::MAX_BYTES);
+    let index_bound = index_bound.saturating_add(symbols.len() as u64).min(index::MAX_BYTES);
     let mut sinks = Sinks::begin(env, work, &pool, &symbols, index_bound).await?;
     let rules = Arc::new(assemble::Rules {
-        blocks: work.inputs.iter().map(|i| i.id).collect(),
+        // series that were moved are an input of their own behind the one that they come from
+        blocks: work.inputs.iter().map(|i| i.id).cycle().take(series.len()).collect(),
         outputs: work.outputs.iter().map(|o| o.content).collect(),
         resolution: work.inputs.first().map_or(0, |i| i.meta.resolution()),
         choose: work.choose.clone(),
@@ -122,19 +136,55 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
     }
 }
 
+/// One input's series, in order of labels.
+enum Series {
+    Ordered(Box<SeriesFeed>),
+    Moved(MovedFeed),
+}
+
+impl Series {
+    fn begin(&mut self) {
+        if let Series::Ordered(feed) = self {
+            feed.begin();
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<SeriesBatch>> {
+        match self {
+            Series::Ordered(feed) => feed.next().await,
+            Series::Moved(feed) => feed.next().await,
+        }
+    }
+}
+
+/// One input's chunk records.
+enum Chunks {
+    Ordered(Box<ChunkFeed>),
+    Scattered(ScatteredChunks),
+}
+
+impl Chunks {
+    async fn take(&mut self, stretches: &[Stretch]) -> Result<Vec<Run>> {
+        match self {
+            Chunks::Ordered(feed) => feed.take(stretches).await,
+            Chunks::Scattered(chunks) => chunks.take(stretches).await,
+        }
+    }
+}
+
 /// First pipeline: merges series, fetches their chunk records and has them assembled.
 async fn feed(
     env: &Env,
     work: &Work<'_>,
     pool: &Pool,
     rules: Arc<assemble::Rules>,
-    mut series: Vec<SeriesFeed>,
-    mut chunks: Vec<ChunkFeed>,
+    mut series: Vec<Series>,
+    mut chunks: Vec<Chunks>,
     out: mpsc::Sender<Running<Result<Assembled>>>,
 ) -> Result<()> {
-    let mut merger = Merger::new(rules.blocks.clone());
+    let mut merger = Merger::new(rules.blocks.clone(), work.inputs.len());
     // all inputs begin to read before the first is waited for
-    series.iter_mut().for_each(SeriesFeed::begin);
+    series.iter_mut().for_each(Series::begin);
     loop {
         let mut batch = merger.empty_batch();
         let step = loop {

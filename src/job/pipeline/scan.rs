@@ -47,6 +47,7 @@ impl Scan {
             accept_malformed: false,
             judge: Judge::Strict,
             edit: Some(edit),
+            labels: None,
             symbols: Some(symbols.clone()),
         };
         let series = SeriesFeed::new(&env.bucket, &block.key("index"), Arc::new(rules), pool, read_ahead);

@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::SourceBlock;
 use super::chunks::{Records, Run, Segment};
+use super::merge::Stretch;
 use crate::block::Part;
 use crate::bucket::Bucket;
 use crate::error::{Error, Kind, Result};
@@ -28,12 +29,6 @@ pub struct ScatteredChunks {
     segments: Vec<Segment>,
 }
 
-/// References of one segment that are read as one range, ascending.
-struct Range {
-    first: ChunkRef,
-    last: ChunkRef,
-}
-
 impl ScatteredChunks {
     /// The chunks of `block`.
     pub fn new(bucket: &Bucket, block: &SourceBlock) -> Self {
@@ -45,20 +40,27 @@ impl ScatteredChunks {
     /// # Errors
     /// What the bucket says; `Corrupt` when a reference points outside its segment or a record is cut off.
     pub async fn read(&self, chunks: impl IntoIterator<Item = ChunkRef>) -> Result<ChunkRecords> {
-        let mut chunks: Vec<ChunkRef> = chunks.into_iter().collect();
-        chunks.sort_unstable();
-        let mut ranges: Vec<Range> = Vec::new();
-        for at in chunks {
+        let chunks: Vec<Stretch> = chunks.into_iter().map(|at| Stretch { first: at, last: at }).collect();
+        self.take(&chunks).await.map(ChunkRecords)
+    }
+
+    /// The bytes of all records in these stretches, in any order.
+    pub(super) async fn take(&self, stretches: &[Stretch]) -> Result<Vec<Run>> {
+        let mut stretches = stretches.to_vec();
+        stretches.sort_unstable_by_key(|s| s.first);
+        let mut ranges: Vec<Stretch> = Vec::new();
+        for s in stretches {
+            let is_near = |r: &Stretch| r.last.segment() == s.first.segment() && s.first.0.saturating_sub(r.last.0) <= GAP_BYTES;
             match ranges.last_mut() {
-                Some(r) if r.last.segment() == at.segment() && at.0 - r.last.0 <= GAP_BYTES => r.last = at,
-                _ => ranges.push(Range { first: at, last: at }),
+                Some(r) if is_near(r) => r.last = r.last.max(s.last),
+                _ => ranges.push(s),
             }
         }
         let reads = stream::iter(ranges).map(|range| self.range(range)).buffered(READS_AT_A_TIME);
-        Ok(ChunkRecords(reads.try_collect().await?))
+        reads.try_collect().await
     }
 
-    async fn range(&self, range: Range) -> Result<Run> {
+    async fn range(&self, range: Stretch) -> Result<Run> {
         let bad = |what: String| {
             Error::new(Kind::Corrupt, what)
                 .block(self.block)

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Mutex;
 
-use super::request::Deletion;
+use super::request::{Deletion, Request};
 use crate::format::index::ChunkMeta;
 use crate::format::tombstones::{Interval, Intervals};
 use crate::job::pipeline::{Edit, SeriesView, Verdict};
+use crate::job::relabel::{Relabeled, relabel};
 use crate::model::{is_plain_name, quote};
 
 /// Writes `{name="value", …}` with Go's quoting.
@@ -40,6 +41,40 @@ pub(super) fn deleted_line<'a>(labels: impl Iterator<Item = (&'a [u8], &'a [u8])
     }
     line.push_str("]\n");
     line
+}
+
+/// The change log's line about a series that gets other labels.
+pub(super) fn relabeled_line<'a>(old: impl Iterator<Item = (&'a [u8], &'a [u8])>, new: &[(String, String)]) -> String {
+    let mut line = "Relabelled ".to_owned();
+    write_labels(&mut line, old);
+    line.push(' ');
+    write_labels(&mut line, as_bytes(new));
+    line.push('\n');
+    line
+}
+
+pub(super) fn as_bytes(labels: &[(String, String)]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+}
+
+/// What becomes of a series: its labels, and its samples under them.
+pub(super) struct Outcome {
+    pub(super) labels: Relabeled,
+    pub(super) verdict: Verdict,
+}
+
+/// What a request makes of a series: relabelled first, as upstream, then deleted from by the labels it has then.
+pub(super) fn outcome(request: &Request, series: SeriesView<'_>) -> Outcome {
+    let labels = match request.relabeling.as_slice() {
+        [] => Relabeled::Same,
+        rules => relabel(rules, series.labels().map(|(n, v)| (String::from_utf8_lossy(n), String::from_utf8_lossy(v)))),
+    };
+    let verdict = match &labels {
+        Relabeled::Same => decide(&request.deletions, series.labels()),
+        Relabeled::Changed(new) => decide(&request.deletions, as_bytes(new)),
+        Relabeled::Dropped => Verdict::Drop,
+    };
+    Outcome { labels, verdict }
 }
 
 /// What the requests leave of a series.
@@ -87,9 +122,10 @@ pub(super) fn lost_of(chunks: &[ChunkMeta], verdict: &Verdict) -> Intervals {
 /// Where lines of a change log go.
 pub type LogWriter = Box<dyn Write + Send>;
 
-/// Deletes while series pass by, and logs what.
-pub(super) struct Deleting {
-    pub(super) deletions: Vec<Deletion>,
+/// Changes series while they pass by, and logs what they lose. Those that get other labels or none leave their place:
+/// they were logged when that was decided.
+pub(super) struct Changing {
+    request: Request,
     log: Option<Mutex<ChangeLog>>,
 }
 
@@ -98,9 +134,9 @@ struct ChangeLog {
     failed: Option<std::io::Error>,
 }
 
-impl Deleting {
-    pub(super) fn new(deletions: Vec<Deletion>, log: Option<LogWriter>) -> Self {
-        Deleting { deletions, log: log.map(|out| Mutex::new(ChangeLog { out, failed: None })) }
+impl Changing {
+    pub(super) fn new(request: Request, log: Option<LogWriter>) -> Self {
+        Changing { request, log: log.map(|out| Mutex::new(ChangeLog { out, failed: None })) }
     }
 
     /// Ends the log; the first failure to write it.
@@ -114,9 +150,12 @@ impl Deleting {
     }
 }
 
-impl Edit for Deleting {
+impl Edit for Changing {
     fn decide(&self, series: SeriesView<'_>, log: &mut Vec<u8>) -> Verdict {
-        let verdict = decide(&self.deletions, series.labels());
+        let Outcome { labels, verdict } = outcome(&self.request, series);
+        if labels != Relabeled::Same {
+            return Verdict::Drop;
+        }
         if verdict != Verdict::Keep && self.log.is_some() {
             let lost = lost_of(series.chunks(), &verdict);
             if !lost.as_slice().is_empty() {

@@ -8,6 +8,8 @@
 //! *Source*: Thanos `cmd/thanos/tools_bucket.go` (`rewrite`), `pkg/compactv2`.
 
 mod changes;
+mod naming;
+mod notes;
 mod plan;
 mod request;
 mod run;
@@ -16,5 +18,8 @@ mod survey;
 pub use changes::LogWriter;
 pub use plan::{Choice, DoneBlock, Plan, PlannedBlock, plan};
 pub use request::{Deletion, Request, parse_deletions};
-pub use run::{Options, Rewritten, run};
+pub use run::{Fate, Options, Rewritten, run};
 pub use survey::{Affected, survey};
+
+#[cfg(test)]
+mod tests;

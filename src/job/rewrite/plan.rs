@@ -65,6 +65,16 @@ pub struct Plan {
     pub warnings: Vec<(BlockId, String)>,
 }
 
+impl Plan {
+    /// Groups in which the old and the new block of one time lie side by side until the old one is deleted, in words. A
+    /// compactor of Thanos takes that for an overlap and stops, unless vertical compaction is on.
+    pub fn overlaps(&self) -> Vec<String> {
+        let groups: BTreeSet<(&LabelSet, Millis)> =
+            self.blocks.iter().map(|p| (p.block.meta.labels(), p.block.meta.resolution())).collect();
+        groups.into_iter().map(|(labels, resolution)| format!("{resolution}@{labels}")).collect()
+    }
+}
+
 /// What makes two blocks hold the same data: labels, resolution, time, sources.
 type Content<'a> = (&'a LabelSet, Millis, Millis, Millis, Vec<BlockId>);
 

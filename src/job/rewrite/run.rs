@@ -1,17 +1,21 @@
 //! Carrying a plan out, block by block: written, the old one marked no-compact, the new one made visible, the old one
 //! marked for deletion where that was asked for.
 
+use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::changes::{Deleting, LogWriter};
+use super::changes::{Changing, LogWriter};
+use super::naming::name;
 use super::plan::{Plan, PlannedBlock};
 use super::request::Request;
+use super::survey::touches;
 use crate::block::retire::{self, Marked};
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::{NO_COMPACT_MARK_FILE, texts};
 use crate::format::meta::{IndexStats, Meta, Stats};
-use crate::job::pipeline::{self, Built, Content, HashFunc, Output, SourceBlock, Work};
+use crate::job::pipeline::{self, Built, Content, HashFunc, Join, Output, SourceBlock, Work};
 use crate::job::{Env, Event, JobId, Level};
 use crate::model::{BlockId, Timestamp};
 
@@ -21,6 +25,8 @@ const REWRITTEN: &str = "block rewritten";
 /// How a plan is carried out.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Families of blocks in which nothing would change are left alone.
+    pub skip_untouched: bool,
     /// Old blocks are marked for deletion once the new ones are visible.
     pub delete_blocks: bool,
     /// Whether files are hashed.
@@ -34,10 +40,21 @@ pub struct Options {
 pub struct Rewritten {
     /// The block as it was.
     pub block: BlockId,
-    /// The `meta.json` of the block that takes its place, if anything was left.
-    pub meta: Option<Box<Meta>>,
+    /// What became of it.
+    pub fate: Fate,
     /// Whether the old block is marked for deletion now.
     pub marked: bool,
+}
+
+/// What became of a block.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// A block with this `meta.json` takes its place.
+    Written(Box<Meta>),
+    /// No sample was left, so that there is no new block.
+    Emptied,
+    /// Nothing would change in it, nor in others of its family, so that it stays as it is.
+    Untouched,
 }
 
 /// Rewrites the blocks of a plan one after the other, each with all cores; `done` hears of each.
@@ -49,7 +66,16 @@ pub async fn run(env: &Env, plan: &Plan, request: &Request, options: &Options, d
     for old in plan.done.iter().filter(|d| options.delete_blocks && !d.marked) {
         retire::mark_for_deletion(&env.bucket, old.block, env.clock.now(), REWRITTEN).await?;
     }
+    let mut touched: BTreeMap<usize, bool> = BTreeMap::new();
+    for planned in plan.blocks.iter().filter(|_| options.skip_untouched) {
+        let so_far = touched.entry(planned.family).or_default();
+        *so_far = *so_far || touches(env, &planned.block, request).await?;
+    }
     for (n, planned) in plan.blocks.iter().enumerate() {
+        if touched.get(&planned.family) == Some(&false) {
+            done(&Rewritten { block: planned.block.id, fate: Fate::Untouched, marked: false });
+            continue;
+        }
         if env.cancel.is_cancelled() {
             return Err(Error::new(Kind::Cancelled, "asked to stop").next("run the same command again: it goes on from here"));
         }
@@ -59,9 +85,9 @@ pub async fn run(env: &Env, plan: &Plan, request: &Request, options: &Options, d
         env.report.event(Event::Started { job, kind: "rewrite", group: &group, blocks: &blocks, bytes: planned.block.bytes() });
         match rewrite(env, job, planned, request, options).await {
             Ok(rewritten) => {
-                let text = match &rewritten.meta {
-                    Some(meta) => format!("block {} with {} series", meta.ulid, meta.stats.num_series),
-                    None => "no samples are left, no block".to_owned(),
+                let text = match &rewritten.fate {
+                    Fate::Written(meta) => format!("block {} with {} series", meta.ulid, meta.stats.num_series),
+                    Fate::Emptied | Fate::Untouched => "no samples are left, no block".to_owned(),
                 };
                 env.report.event(Event::Finished { job, outcome: &text });
                 done(&rewritten);
@@ -77,21 +103,29 @@ pub async fn run(env: &Env, plan: &Plan, request: &Request, options: &Options, d
 
 async fn rewrite(env: &Env, job: JobId, planned: &PlannedBlock, request: &Request, options: &Options) -> Result<Rewritten> {
     let block = &planned.block;
-    let inputs = [SourceBlock { id: block.id, meta: block.meta.clone(), objects: block.objects.clone() }];
-    let log = options.change_logs.as_ref().map(|folder| change_log(folder, planned.id)).transpose()?;
-    let deleting = Arc::new(Deleting::new(request.deletions.clone(), log));
+    let inputs = [SourceBlock::from(block)];
+    let unwritten = |e| Error::new(Kind::Unavailable, "the change log cannot be written").source(e);
+    let mut log = options.change_logs.as_ref().map(|folder| change_log(folder, planned.id)).transpose()?;
     let mut work = Work::new(job, &inputs, vec![Output { id: planned.id, content: Content::Plain }]);
     work.hash_func = options.hash_func;
-    work.edit = Some(deleting.clone());
+    if !request.relabeling.is_empty() || request.drop_unused_symbols {
+        let mut changed = |line: &str| log.as_mut().map_or(Ok(()), |log| log.write_all(line.as_bytes())).map_err(unwritten);
+        work.labels = Some(Arc::new(name(env, &inputs[0], request, &mut changed).await?));
+    }
+    if !request.relabeling.is_empty() {
+        work.join = Join::Anew;
+    }
+    let changing = Arc::new(Changing::new(request.clone(), log));
+    work.edit = Some(changing.clone());
     let built = pipeline::build(env, &work).await?.into_iter().flatten().next();
-    deleting.finish().map_err(|e| Error::new(Kind::Unavailable, "the change log cannot be written").source(e))?;
-    let meta = match &built {
-        None => None,
-        Some(built) => Some(Box::new(appear(env, planned, request, built).await?)),
+    changing.finish().map_err(unwritten)?;
+    let fate = match &built {
+        None => Fate::Emptied,
+        Some(built) => Fate::Written(Box::new(appear(env, planned, request, built).await?)),
     };
     let marked = options.delete_blocks
         && retire::mark_for_deletion(&env.bucket, block.id, env.clock.now(), REWRITTEN).await? != Marked::NoBlock;
-    Ok(Rewritten { block: block.id, meta, marked })
+    Ok(Rewritten { block: block.id, fate, marked })
 }
 
 /// Makes the new block visible, behind a mark that keeps a compactor from merging it with the old one.

@@ -1,18 +1,22 @@
 //! What a request would change in a block, counted: the index is read, and of the chunks only those that lose samples.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::changes::{decide, deleted_line, lost_of};
-use super::request::{Deletion, Request};
+use super::changes::{Outcome, as_bytes, deleted_line, lost_of, outcome, relabeled_line};
+use super::notes::{Notes, put_bytes, put_number};
+use super::request::Request;
 use crate::error::{Error, Kind, Result};
 use crate::format::Malformed;
-use crate::format::chunk;
+use crate::format::chunk::{self, Encoding};
 use crate::format::segment::ChunkRef;
 use crate::format::tombstones::Interval;
 use crate::job::Env;
 use crate::job::catalog::CatalogBlock;
 use crate::job::pipeline::{ChunkRecords, Edit, Scan, ScatteredChunks, SeriesView, SourceBlock, Verdict};
+use crate::job::relabel::Relabeled;
 use crate::model::Millis;
+use crate::series::aggregate::without_windows;
 use crate::series::{Chunk, without};
 
 /// How many chunks are read and counted at a time.
@@ -64,78 +68,44 @@ struct Hit {
 }
 
 /// Notes what each series loses.
-struct Surveying {
-    deletions: Vec<Deletion>,
-}
+struct Surveying(Request);
 
-/// What a series' note begins with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Note {
-    Kept = 0,
-    Dropped = 1,
-    Cut = 2,
-}
+const KEPT: u8 = 0;
+const GONE: u8 = 1;
+const CUT: u8 = 2;
 
 impl Edit for Surveying {
     fn decide(&self, series: SeriesView<'_>, log: &mut Vec<u8>) -> Verdict {
-        let verdict = decide(&self.deletions, series.labels());
+        let Outcome { labels, verdict } = outcome(&self.0, series);
         let lost = lost_of(series.chunks(), &verdict);
-        let note = match &verdict {
-            _ if lost.as_slice().is_empty() => Note::Kept,
-            Verdict::Keep => Note::Kept,
-            Verdict::Drop => Note::Dropped,
-            Verdict::Cut(_) if series.chunks().iter().all(|c| lost.covers(Interval::new(c.min_time, c.max_time))) => {
-                Note::Dropped
-            }
-            Verdict::Cut(_) => Note::Cut,
+        let all_gone = || series.chunks().iter().all(|c| lost.covers(Interval::new(c.min_time, c.max_time)));
+        log.push(match &verdict {
+            _ if lost.as_slice().is_empty() => KEPT,
+            Verdict::Cut(_) if !all_gone() => CUT,
+            _ => GONE,
+        });
+        let (renamed, line) = match &labels {
+            Relabeled::Changed(new) => (relabeled_line(series.labels(), new), deleted_line(as_bytes(new), lost.as_slice())),
+            _ => (String::new(), deleted_line(series.labels(), lost.as_slice())),
         };
-        log.push(note as u8);
-        if note == Note::Kept {
+        put_bytes(log, renamed.as_bytes());
+        if lost.as_slice().is_empty() {
             return verdict;
         }
-        let mut put = |number: i64| log.extend_from_slice(&number.to_le_bytes());
-        let intervals = match &verdict {
-            Verdict::Cut(intervals) => intervals.as_slice(),
+        put_bytes(log, line.as_bytes());
+        let intervals: &[Interval] = match &verdict {
+            Verdict::Cut(intervals) => intervals,
             _ => &[Interval { min: Millis::MIN, max: Millis::MAX }],
         };
-        put(intervals.len() as i64);
-        intervals.iter().for_each(|i| {
-            put(i.min);
-            put(i.max);
-        });
+        put_number(log, intervals.len() as i64);
+        intervals.iter().flat_map(|i| [i.min, i.max]).for_each(|time| put_number(log, time));
         let hits = series.chunks().iter().filter(|c| lost.overlaps(Interval::new(c.min_time, c.max_time)));
-        put(hits.clone().count() as i64);
-        for c in hits {
-            put(c.reference.0 as i64);
-            put(c.min_time);
-            put(c.max_time);
-        }
-        let line = deleted_line(series.labels(), lost.as_slice());
-        put(line.len() as i64);
-        log.extend_from_slice(line.as_bytes());
+        put_number(log, hits.clone().count() as i64);
+        hits.flat_map(|c| [c.reference.0 as i64, c.min_time, c.max_time]).for_each(|n| put_number(log, n));
         verdict
     }
 
     fn collect(&self, _: Vec<u8>) {}
-}
-
-/// Reads our own notes back.
-struct Notes<'a>(&'a [u8]);
-
-impl<'a> Notes<'a> {
-    fn take(&mut self, len: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-
-    fn number(&mut self) -> i64 {
-        let mut bytes = [0; 8];
-        let taken = self.take(8);
-        bytes[..taken.len()].copy_from_slice(taken);
-        i64::from_le_bytes(bytes)
-    }
 }
 
 /// Chunks that wait to be read, with the intervals that each loses.
@@ -143,6 +113,37 @@ impl<'a> Notes<'a> {
 struct Waiting {
     hits: Vec<(Hit, usize)>,
     intervals: Vec<Arc<[(Millis, Millis)]>>,
+}
+
+/// Notices whether any series changes.
+struct Touching {
+    request: Request,
+    touched: AtomicBool,
+}
+
+impl Edit for Touching {
+    fn decide(&self, series: SeriesView<'_>, _: &mut Vec<u8>) -> Verdict {
+        let Outcome { labels, verdict } = outcome(&self.request, series);
+        if labels != Relabeled::Same || !lost_of(series.chunks(), &verdict).as_slice().is_empty() {
+            self.touched.store(true, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    fn collect(&self, _: Vec<u8>) {}
+}
+
+/// Whether `request` changes anything in `block`; the index is read up to the first series that it changes.
+pub(super) async fn touches(env: &Env, block: &CatalogBlock, request: &Request) -> Result<bool> {
+    let source = SourceBlock::from(block);
+    let touching = Arc::new(Touching { request: request.clone(), touched: AtomicBool::new(false) });
+    let mut scan = Scan::open(env, &source, touching.clone()).await?;
+    while !touching.touched.load(Ordering::Relaxed) {
+        if scan.next().await?.is_none() {
+            break;
+        }
+    }
+    Ok(touching.touched.load(Ordering::Relaxed))
 }
 
 /// Counts what `request` changes in `block`; `changed` hears each line of the change log, in order.
@@ -155,29 +156,32 @@ pub async fn survey(
     request: &Request,
     changed: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<Affected> {
-    let source = SourceBlock { id: block.id, meta: block.meta.clone(), objects: block.objects.clone() };
+    let source = SourceBlock::from(block);
     let chunks = ScatteredChunks::new(&env.bucket, &source);
-    let mut scan = Scan::open(env, &source, Arc::new(Surveying { deletions: request.deletions.clone() })).await?;
+    let mut scan = Scan::open(env, &source, Arc::new(Surveying(request.clone()))).await?;
     let mut affected = Affected::default();
     let mut waiting = Waiting::default();
     while let Some(notes) = scan.next().await? {
-        let mut notes = Notes(&notes);
-        while let [note, ..] = notes.take(1) {
+        let mut notes = Notes::new(&notes);
+        while let Some(note) = notes.byte() {
             affected.of_series += 1;
-            match *note {
-                n if n == Note::Kept as u8 => continue,
-                n if n == Note::Dropped as u8 => affected.deleted_series += 1,
+            let renamed = notes.bytes();
+            if !renamed.is_empty() {
+                affected.relabeled_series += 1;
+                changed(&String::from_utf8_lossy(renamed))?;
+            }
+            match note {
+                KEPT => continue,
+                GONE => affected.deleted_series += 1,
                 _ => affected.cut_series += 1,
             }
-            let intervals = (0..notes.number()).map(|_| (notes.number(), notes.number())).collect();
-            waiting.intervals.push(intervals);
+            changed(&String::from_utf8_lossy(notes.bytes()))?;
+            waiting.intervals.push((0..notes.number()).map(|_| (notes.number(), notes.number())).collect());
             for _ in 0..notes.number() {
                 let at = ChunkRef(notes.number() as u64);
                 let hit = Hit { at, min_time: notes.number(), max_time: notes.number() };
                 waiting.hits.push((hit, waiting.intervals.len() - 1));
             }
-            let len = notes.number() as usize;
-            changed(&String::from_utf8_lossy(notes.take(len)))?;
             if waiting.hits.len() >= CHUNKS_AT_A_TIME {
                 count(env, &source, &chunks, std::mem::take(&mut waiting), &mut affected).await?;
             }
@@ -195,7 +199,8 @@ async fn count(
     affected: &mut Affected,
 ) -> Result<()> {
     let records = chunks.read(waiting.hits.iter().map(|(hit, _)| hit.at)).await?;
-    let counted = env.compute().run(move || count_read(&records, &waiting)).await?;
+    let resolution = source.meta.resolution();
+    let counted = env.compute().run(move || count_read(&records, &waiting, resolution)).await?;
     let counted = counted.map_err(|(at, m)| {
         Error::new(Kind::Corrupt, m.why)
             .block(source.id)
@@ -207,7 +212,7 @@ async fn count(
     Ok(())
 }
 
-fn count_read(records: &ChunkRecords, waiting: &Waiting) -> Result<Affected, (ChunkRef, Malformed)> {
+fn count_read(records: &ChunkRecords, waiting: &Waiting, resolution: Millis) -> Result<Affected, (ChunkRef, Malformed)> {
     let mut reader = records.reader();
     let mut counted = Affected::default();
     for (hit, intervals) in &waiting.hits {
@@ -220,7 +225,11 @@ fn count_read(records: &ChunkRecords, waiting: &Waiting) -> Result<Affected, (Ch
                 true => 0,
                 false => {
                     let chunk = Chunk { min_time: hit.min_time, max_time: hit.max_time, encoding, data: data.to_vec() };
-                    match without(chunk, intervals)? {
+                    let left = match encoding {
+                        Encoding::Aggregate => without_windows(chunk, resolution, intervals)?,
+                        _ => without(chunk, intervals)?,
+                    };
+                    match left {
                         Some(left) => u64::from(chunk::sample_count(left.encoding, &left.data)?),
                         None => 0,
                     }

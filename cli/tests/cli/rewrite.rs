@@ -1,0 +1,122 @@
+//! `tools bucket rewrite`, as a person runs it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Ran, blockyard};
+
+const ID: &str = "01KE5Y5QV0Q3WQ6VJCPD7H1QEV";
+const UP: &str = "--rewrite.to-delete-config=- matchers: up";
+
+/// A bucket with the block of `testdata/rewrite`, and a working directory.
+fn bucket() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/rewrite/input").join(ID);
+    let block = folder.path().join("bucket").join(ID);
+    std::fs::create_dir_all(block.join("chunks")).expect("a folder");
+    for name in ["meta.json", "index", "chunks/000001"] {
+        std::fs::copy(from.join(name), block.join(name)).expect("a copy");
+    }
+    folder
+}
+
+fn rewrite(folder: &Path, arguments: &[&str]) -> Ran {
+    let config = format!("--objstore.config=type: FILESYSTEM\nconfig: {{directory: {}}}", folder.join("bucket").display());
+    let tmp = format!("--tmp.dir={}", folder.join("tmp").display());
+    let mut all = vec!["tools", "bucket", "rewrite", &config, &tmp];
+    all.extend(arguments);
+    blockyard(folder, &all)
+}
+
+/// Folders of blocks in the bucket, by name.
+fn blocks(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(folder.join("bucket")).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    found.sort();
+    found
+}
+
+/// Every `change.log` of the working directory.
+fn change_logs(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder.join("tmp")) else { return Vec::new() };
+    let logs = entries.map(|e| e.expect("an entry").path().join("change.log"));
+    logs.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+}
+
+#[test]
+fn nothing_is_done_unless_it_is_asked_for() {
+    let folder = bucket();
+    let ran = rewrite(folder.path(), &["--id", ID, UP]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for part in ["| ULID", ID, "dry run: nothing was changed. 1 of 1 blocks", "2 series go", "halts", "--no-dry-run does it"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    assert_eq!(blocks(folder.path()).len(), 1);
+    assert_eq!(std::fs::read_dir(&blocks(folder.path())[0]).expect("a folder").count(), 3, "no mark");
+    assert_eq!(change_logs(folder.path())[0].lines().count(), 2);
+}
+
+#[test]
+fn blocks_are_rewritten_once() {
+    let folder = bucket();
+    let arguments = ["--no-dry-run", "--delete-blocks", "--selector={cluster=\"eu1\"}", "--min-time=2026-01-01T00:00:00Z", UP];
+    let ran = rewrite(folder.path(), &arguments);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("; marked for deletion\n") && ran.out.contains("1 blocks rewritten"), "{}", ran.out);
+    assert_eq!(blocks(folder.path()).len(), 2);
+    assert!(blocks(folder.path())[0].join("deletion-mark.json").exists());
+    let dry = rewrite(folder.path(), &["--id", ID, "--no-rewrite.add-change-log", UP]);
+    assert!(
+        dry.out.contains("0 of 0 blocks") && dry.err.contains("rewritten before with the same request"),
+        "{}{}",
+        dry.out,
+        dry.err
+    );
+    let again = rewrite(folder.path(), &arguments);
+    assert!(again.out.contains("0 blocks rewritten, 0 with nothing to change, 1 rewritten before"), "{}", again.out);
+    assert_eq!(blocks(folder.path()).len(), 2);
+}
+
+#[test]
+fn blocks_in_which_nothing_changes_stay() {
+    let folder = bucket();
+    let ran =
+        rewrite(folder.path(), &["--no-dry-run", "--selector={}", "--rewrite.to-delete-config=- matchers: nobody_has_this"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("0 blocks rewritten, 1 with nothing to change"), "{}", ran.out);
+    assert_eq!(blocks(folder.path()).len(), 1);
+}
+
+#[test]
+fn nonsense_is_refused_before_anything_is_begun() {
+    let folder = bucket();
+    let id = format!("--id={ID}");
+    for (arguments, code, words) in [
+        (&[id.as_str()][..], 2, "rewrite configuration should be provided"),
+        (&[UP], 2, "no blocks are chosen"),
+        (&[&id, "--selector={}", UP], 2, "are both given"),
+        (&["--id=x", UP], 2, "id is not a valid block ULID, got: x"),
+        (&["--id=01KE6BX6B09VT14MB4ET91XY7S", UP], 1, "there is no such block"),
+        (&["--selector={a=}", UP], 2, "--selector \"{a=}\": 1:4: parse error"),
+        (
+            &[&id, UP, "--rewrite.to-delete-config-file=x.yml"],
+            2,
+            "both --rewrite.to-delete-config-file and --rewrite.to-delete-config are set",
+        ),
+        (&[&id, "--rewrite.to-delete-config-file=nowhere.yml"], 2, "cannot read nowhere.yml"),
+        (&[&id, "--rewrite.to-delete-config=- matcher: up"], 2, "matcher"),
+        (&[&id, "--rewrite.to-delete-config=- matchers: '{a=~\"(\"}'"], 2, "regular expression"),
+        (&[&id, "--rewrite.to-relabel-config=- action: shuffle"], 2, "unknown relabel action"),
+        (&[&id, "--rewrite.to-relabel-config=- {action: drop, sources: [a]}"], 2, "unknown field \"sources\""),
+    ] {
+        let ran = rewrite(folder.path(), &[arguments, &["--no-dry-run"]].concat());
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains(words), "{arguments:?}: {}", ran.err);
+        assert_eq!(blocks(folder.path()).len(), 1);
+        assert_eq!(
+            std::fs::read_dir(&blocks(folder.path())[0]).expect("a folder").count(),
+            3,
+            "{arguments:?}: nothing was marked"
+        );
+    }
+    assert!(change_logs(folder.path()).is_empty());
+}
