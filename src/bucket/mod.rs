@@ -492,6 +492,25 @@ impl Bucket {
         done.map_err(|e| e.part(folder))
     }
 
+    /// What time it is for the bucket: the `Date` of an answer of S3, the time that a new file in `folder` gets on
+    /// a file system (it is gone when this returns). `None` where nobody tells.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn date(&self, folder: &str) -> Result<Option<Millis>> {
+        let path = self.inner.keys.object(&format!("{folder}/clock"))?;
+        let began = Instant::now();
+        let told = match &self.inner.store {
+            Store::Disk(disk) => disk.date(&path).await.map(Some),
+            Store::Objects(objects) => match &objects.beyond {
+                Some(beyond) => beyond.date().await,
+                None => Ok(None),
+            },
+        };
+        self.inner.counters.attributes.note(began, &told, |_| 0);
+        told.map_err(|e| e.part(folder))
+    }
+
     /// How many bytes one ranged read should ask for: small where a request costs nothing.
     pub fn read_bytes(&self) -> usize {
         match &self.inner.store {

@@ -16,6 +16,7 @@ use super::failure::{bad_key, of_store};
 use super::parts::Parts;
 use super::{Folder, Object, Tuning, Unfinished};
 use crate::error::{Error, Kind, Result};
+use crate::model::Millis;
 
 /// A store and how it wants to be used; cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(super) trait Beyond: fmt::Debug + Send + Sync {
     async fn abort_unfinished(&self, key: &Key, id: &str) -> Result<()>;
     /// Deletes the object whose key is the folder and a slash.
     async fn delete_marker(&self, folder: &Key) -> Result<()>;
+    /// What time it is there, by the header of an answer.
+    async fn date(&self) -> Result<Option<Millis>>;
 }
 
 impl Objects {

@@ -9,13 +9,14 @@ pub mod filter;
 pub mod garbage;
 pub mod group;
 pub mod inspect;
-mod mark;
+pub mod mark;
 pub mod pass;
 pub mod pipeline;
 pub mod plan;
 pub mod relabel;
 pub mod repair;
 mod report;
+pub mod retain;
 pub mod rewrite;
 pub mod verify;
 

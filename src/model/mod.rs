@@ -1,5 +1,6 @@
 //! Values of the field: ids, times, labels, samples, histograms. No bytes, no files.
 
+mod duration;
 mod histogram;
 mod id;
 mod labels;
@@ -11,6 +12,7 @@ mod selector;
 mod time;
 mod timestamp;
 
+pub use duration::{go_duration_text, parse_duration};
 pub use histogram::{
     Added, BucketSpan, CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, OtherBuckets, Place, ResetHint, bucket_bound,
     merge_spans, span_indices,

@@ -9,7 +9,7 @@ use blockyard::model::Millis;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use crate::flags::{Objstore, Selector, TimeOrAgo, bytes, count, go_duration, prom_duration};
+use crate::flags::{Objstore, Retention, Selector, TimeOrAgo, bytes, count, go_duration, prom_duration};
 
 /// Flags of `blockyard compact`.
 #[derive(Args, Debug)]
@@ -120,6 +120,9 @@ pub(crate) struct Flags {
     pub(crate) stop_on_error: bool,
 
     #[command(flatten)]
+    pub(crate) retention: Retention,
+
+    #[command(flatten)]
     pub(crate) later: Later,
 }
 
@@ -127,18 +130,6 @@ pub(crate) struct Flags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Read, without effect in this version")]
 pub(crate) struct Later {
-    /// How long raw samples stay; 0d is for ever
-    #[arg(long = "retention.resolution-raw", value_name = "DURATION", default_value = "0d", value_parser = prom_duration)]
-    pub(crate) retention_raw: Millis,
-
-    /// How long samples of 5 minutes stay; 0d is for ever
-    #[arg(long = "retention.resolution-5m", value_name = "DURATION", default_value = "0d", value_parser = prom_duration)]
-    pub(crate) retention_5m: Millis,
-
-    /// How long samples of 1 hour stay; 0d is for ever
-    #[arg(long = "retention.resolution-1h", value_name = "DURATION", default_value = "0d", value_parser = prom_duration)]
-    pub(crate) retention_1h: Millis,
-
     /// How many objects of a block are moved at a time; reads and writes are pipelined instead
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     block_files_concurrency: usize,
@@ -202,17 +193,6 @@ pub(crate) struct Later {
     /// Refuse marks from the viewer and the API
     #[arg(long)]
     disable_admin_operations: bool,
-}
-
-impl Later {
-    /// What a user who set these flags must know, because data will not change as they ask.
-    pub(crate) fn warnings(&self) -> Vec<&'static str> {
-        let mut out = Vec::new();
-        if [self.retention_raw, self.retention_5m, self.retention_1h].iter().any(|&r| r != 0) {
-            out.push("retention is not in this version: no block is deleted for its age");
-        }
-        out
-    }
 }
 
 #[cfg(test)]
@@ -329,13 +309,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_this_version_is_said() {
-        let about = |arguments: &[&str]| parse(arguments).unwrap().later.warnings().join("; ");
-        assert_eq!(about(&[]), "");
-        assert!(about(&["--retention.resolution-1h=30d"]).starts_with("retention is not"));
-    }
-
-    #[test]
     fn options_of_a_pass() {
         let options = |arguments: &[&str]| parse(arguments).unwrap().options(1_000_000_000);
         let refused = options(&["--deduplication.func=penalty"]).unwrap_err();
@@ -345,6 +318,10 @@ mod tests {
         assert_eq!(penalty.dedup, blockyard::job::pass::Dedup::Penalty);
         assert!(options(&["--debug.max-compaction-level=5"]).is_err());
         assert!(options(&["--selector.relabel-config=a", "--selector.relabel-config-file=b"]).is_err());
+        assert!(options(&["--retention.resolution-raw=39h"]).unwrap_err().to_string().contains("(40 hours)"));
+        assert!(options(&["--retention.policy=- {matchers: '{a=\"b\"}', keep: 1d}"]).unwrap_err().to_string().contains("keep"));
+        let kept = options(&["--retention.resolution-1h=1y", "--retention.policy=- {matchers: '{a=\"b\"}', raw: 2d}"]).unwrap();
+        assert_eq!((kept.retention_1h, kept.retention_policies.len(), kept.retention_confirm), (31_536_000_000, 1, false));
         let made = options(&["--min-time=-1s", "--hash-func=SHA256", "--block-discovery-strategy=recursive"]).unwrap();
         assert_eq!(made.min_time, 999_999_000);
         assert_eq!(format!("{:?} {:?}", made.hash_func, made.discovery), "Sha256 Recursive");

@@ -25,9 +25,6 @@ use crate::world::World;
 pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
     let options = flags.options(world.clock.now())?;
     let bucket = flags.objstore.open().await?;
-    for warning in flags.later.warnings() {
-        tracing::warn!("{warning}");
-    }
     let env = world.env(bucket, &flags.data_dir);
     if flags.dry_run {
         print!("{}", pass::dry_run(&env, &options).await?);
@@ -46,6 +43,8 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
     for done in &result.downsampled {
         print!("{}", crate::tools::downsampled(done));
     }
+    result.retention.marked.iter().for_each(|expired| println!("{expired}"));
+    result.retention.held.iter().for_each(|held| println!("{held}"));
     log(&result);
     println!("{}", summary(&result));
     Ok(if result.is_clean() { Exit::Done } else { Exit::Failed })
@@ -85,10 +84,14 @@ fn summary(result: &PassResult) -> String {
         (result.not_downsampled.len(), "block", " not downsampled: the messages say why"),
         (result.marked.len(), "block", " marked no-compact"),
         (result.garbage.len(), "duplicate", " marked for deletion"),
+        (result.retention.marked.len(), "block", " expired"),
+        (result.retention.held.len(), "expired block", " held until downsampled"),
         (result.deleted.len(), "block", " deleted"),
         (result.uploads, "unfinished upload", " ended"),
         (result.errors.len(), "group", " failed: the messages say why"),
         (result.clean_errors.len(), "block", " not cleaned up"),
+        (result.retention.brakes.len(), "reason", " not to mark what has expired: the messages say why"),
+        (result.retention.errors.len(), "block", " not marked though expired"),
     ];
     parts.extend(further.into_iter().filter(|&(n, ..)| n > 0).map(|(n, one, what)| many(n, one) + what));
     format!("pass done: {}", parts.join(", "))
@@ -102,6 +105,8 @@ fn log(result: &PassResult) {
         downsampled = result.downsampled.len(),
         marked_no_compact = result.marked.len(),
         duplicates = result.garbage.len(),
+        expired = result.retention.marked.len(),
+        held = result.retention.held.len(),
         deleted = result.deleted.len(),
         failed_groups = result.errors.len(),
         failed_downsamplings = result.not_downsampled.len(),
@@ -118,7 +123,7 @@ impl Flags {
     /// `Invalid` for flags that make no sense together or name what this version does not have;
     /// `NotFound`, `Denied` for a file that cannot be read.
     pub(crate) fn options(&self, now: Millis) -> Result<PassOptions> {
-        let options = PassOptions {
+        let mut options = PassOptions {
             discovery: match self.block_discovery_strategy.as_str() {
                 "recursive" => Discovery::Recursive,
                 _ => Discovery::Concurrent,
@@ -138,13 +143,12 @@ impl Flags {
             hash_func: if self.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
             skip_out_of_order: self.skip_out_of_order,
             accept_malformed_index: self.accept_malformed_index,
-            retention_raw: self.later.retention_raw,
-            retention_5m: self.later.retention_5m,
-            retention_1h: self.later.retention_1h,
             downsampling: !self.no_downsampling,
             downsample_concurrency: self.downsample_concurrency,
             downsample_policy: SeriesPolicy::parse(&self.downsample_filter)?,
+            ..PassOptions::default()
         };
+        self.retention.apply(&mut options)?;
         options.check()?;
         Ok(options)
     }

@@ -4,10 +4,12 @@
 
 mod content;
 mod global;
+mod retention;
 mod value;
 
 pub(crate) use content::{Backup, Objstore, Selector, read_content, read_expanded};
 pub(crate) use global::Global;
+pub(crate) use retention::Retention;
 pub(crate) use value::{TimeOrAgo, bytes, count, go_duration, label_names, prom_duration};
 
 use clap::{Arg, ArgAction, Command};

@@ -4,8 +4,7 @@
 //! Prometheus' (`2w`, `1d12h`, no fractions). Each flag keeps the form that it has there.
 
 use blockyard::model::Millis;
-
-const SECOND_NS: u64 = 1_000_000_000;
+pub(crate) use blockyard::model::parse_duration as prom_duration;
 
 /// Go's `time.ParseDuration`, to the millisecond below: `300ms`, `-1.5h`, `2h45m`, `0`.
 pub(crate) fn go_duration(text: &str) -> Result<Millis, String> {
@@ -38,45 +37,6 @@ pub(crate) fn go_duration(text: &str) -> Result<Millis, String> {
     }
     let ms = (nanos / 1e6) as i64;
     Ok(if negative { -ms } else { ms })
-}
-
-/// Prometheus' `model.ParseDuration`: whole numbers, units from y to ms in that order, `0` without one.
-pub(crate) fn prom_duration(text: &str) -> Result<Millis, String> {
-    let bad = || format!("not a duration: {text:?} (such as 30d, 1w, 12h30m; no fractions)");
-    if text == "0" {
-        return Ok(0);
-    }
-    let (mut rest, mut last, mut total) = (text, 0, 0u64);
-    if rest.is_empty() {
-        return Err(bad());
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let (place, ms) = match &rest[..end] {
-            "y" => (1, 365 * 86_400_000),
-            "w" => (2, 7 * 86_400_000),
-            "d" => (3, 86_400_000),
-            "h" => (4, 3_600_000),
-            "m" => (5, 60_000),
-            "s" => (6, 1_000),
-            "ms" => (7, 1),
-            unit => return Err(format!("{text:?} has the unit {unit:?}, which is none of y, w, d, h, m, s, ms")),
-        };
-        if place <= last {
-            return Err(bad());
-        }
-        last = place;
-        total = number.checked_mul(ms).and_then(|n| total.checked_add(n)).unwrap_or(u64::MAX);
-        // upstream counts nanoseconds in 63 bits
-        if total > i64::MAX as u64 / (SECOND_NS / 1_000) {
-            return Err(format!("{text:?} is longer than 292 years"));
-        }
-        rest = &rest[end..];
-    }
-    Ok(total as i64)
 }
 
 /// A point in time, or so long before or after now.
@@ -224,25 +184,6 @@ mod tests {
         }
         for text in ["", "-", "90", "1d", "h", "1.2.3s", "5 m", "1e3s", "9999999h"] {
             assert!(go_duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn durations_as_prometheus_has_them() {
-        let table = [
-            ("0", 0),
-            ("0d", 0),
-            ("48h", 172_800_000),
-            ("1w", 604_800_000),
-            ("1d12h", 129_600_000),
-            ("1y", 31_536_000_000),
-            ("5ms", 5),
-        ];
-        for (text, ms) in table {
-            assert_eq!(prom_duration(text), Ok(ms), "{text}");
-        }
-        for text in ["", "-1h", "1.5h", "30m1h", "1h1h", "90", "d", "1ns", "300y", "99999999999999999999d"] {
-            assert!(prom_duration(text).is_err(), "{text}");
         }
     }
 

@@ -1,9 +1,13 @@
 //! `blockyard tools`: commands for people who look after a bucket.
 
+mod cleanup;
 mod downsample;
 mod inspect;
 mod ls;
+mod mark;
+mod retention;
 mod rewrite;
+mod selected;
 mod table;
 mod template;
 mod text;
@@ -41,6 +45,12 @@ pub(crate) struct Bucket {
 /// What to do with the bucket.
 #[derive(Subcommand, Debug)]
 pub(crate) enum BucketCommand {
+    /// Delete blocks whose deletion mark is old enough, and what was left of uploads
+    Cleanup(Box<cleanup::Flags>),
+    /// Put a mark on blocks, or take it away: deletion, no compaction, no downsampling
+    Mark(Box<mark::Flags>),
+    /// Mark blocks for deletion that are older than their retention
+    Retention(Box<retention::Flags>),
     /// Verify blocks of the bucket: Thanos' issues, and the content itself
     Verify(Box<verify::Flags>),
     /// List all blocks in the bucket
@@ -57,6 +67,9 @@ pub(crate) enum BucketCommand {
 pub(crate) async fn run(tools: Tools, world: &World) -> Result<Exit> {
     let Tools::Bucket(bucket) = tools;
     match bucket.command {
+        BucketCommand::Cleanup(flags) => cleanup::run(*flags, &bucket.objstore, world).await,
+        BucketCommand::Mark(flags) => mark::run(*flags, &bucket.objstore, world).await,
+        BucketCommand::Retention(flags) => retention::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Verify(flags) => verify::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Ls(flags) => ls::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Downsample(flags) => downsample::run(*flags, &bucket.objstore, world).await,
@@ -103,5 +116,38 @@ fn print(text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::new(Kind::Unavailable, "cannot write the result").source(e)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_flag_of_upstream_with_its_default() {
+        let all: serde_json::Value = serde_json::from_str(include_str!("../../../testdata/surface/flags.json")).unwrap();
+        let mut root = crate::Cli::command();
+        root.build();
+        let bucket = root.find_subcommand("tools").and_then(|tools| tools.find_subcommand("bucket")).unwrap();
+        for (name, flags) in [("cleanup", 7), ("mark", 6), ("retention", 10)] {
+            let ours = bucket.find_subcommand(name).unwrap();
+            let theirs = all[format!("tools bucket {name}")].as_array().unwrap();
+            assert_eq!(theirs.len(), flags);
+            for flag in theirs {
+                let long = flag["name"].as_str().unwrap();
+                let argument = ours.get_arguments().find(|a| a.get_long() == Some(long)).unwrap_or_else(|| panic!("no --{long}"));
+                assert_eq!(argument.get_action().takes_values(), flag["switch"].is_null(), "{name} --{long}");
+                assert_eq!(
+                    matches!(argument.get_action(), clap::ArgAction::Append),
+                    flag["repeatable"] == true,
+                    "{name} --{long}"
+                );
+                let shown = flag["shown_as"].as_str().unwrap_or_default();
+                if !shown.is_empty() && !shown.starts_with('<') && shown != long.to_ascii_uppercase() {
+                    let default: Vec<_> = argument.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
+                    assert_eq!(default, [shown], "{name} --{long}");
+                }
+            }
+        }
     }
 }

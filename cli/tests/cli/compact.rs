@@ -98,17 +98,6 @@ fn penalty_without_replica_labels_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn what_will_not_happen_is_said() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("bucket")).unwrap();
-    let config = objstore(dir.path());
-    let ran = blockyard(dir.path(), &["compact", &config, "--retention.resolution-raw=30d"]);
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(!ran.err.contains("downsampling is not"), "{}", ran.err);
-    assert!(ran.err.contains("level=warn msg=\"retention is not in this version"), "{}", ran.err);
-}
-
-#[test]
 fn a_waiting_compactor_stops_on_a_signal() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let dir = tempfile::tempdir().unwrap();

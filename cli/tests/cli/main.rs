@@ -2,6 +2,7 @@
 
 mod compact;
 mod demo;
+mod expire;
 mod rewrite;
 mod tools;
 
@@ -69,7 +70,7 @@ fn helps() {
     let ran = blockyard(dir.path(), &["compact", "-h"]);
     assert!(ran.out.contains("--objstore.config-file") && !ran.out.contains("--debug."), "{}", ran.out);
     let ran = blockyard(dir.path(), &["tools", "bucket", "--help"]);
-    for command in ["ls", "inspect", "verify"] {
+    for command in ["ls", "inspect", "verify", "mark", "retention", "cleanup"] {
         assert!(ran.out.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {}", ran.out);
     }
 }

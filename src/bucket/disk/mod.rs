@@ -18,7 +18,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use object_store::path::Path as Key;
@@ -208,12 +208,21 @@ fn prune(root: &Path, mut folder: Option<&Path>) {
     }
 }
 
+/// Since the Unix epoch.
+fn since(meta: &Metadata) -> Duration {
+    meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default()
+}
+
+fn modified(meta: &Metadata) -> Millis {
+    Millis::try_from(since(meta).as_millis()).unwrap_or(Millis::MAX)
+}
+
 fn object(key: String, meta: &Metadata) -> Object {
-    let since = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let since = since(meta);
     Object {
         key,
         len_bytes: meta.len(),
-        modified: Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX),
+        modified: modified(meta),
         etag: Some(format!("{:x}-{:x}-{:x}", inode(meta), since.as_nanos(), meta.len())),
     }
 }

@@ -14,6 +14,7 @@ use super::direct::{Aligned, Sink};
 use super::{Disk, blocking, open, prune};
 use crate::bucket::failure::of_io;
 use crate::error::{Error, Kind, Result};
+use crate::model::Millis;
 
 /// So much is collected before a thread is asked to write it.
 const WRITE_BYTES: usize = 1 << 20;
@@ -51,6 +52,16 @@ impl Disk {
             }
             place.publish(len)?;
             Ok(len)
+        })
+        .await
+    }
+
+    /// The time that a file gets which is written now beside `key`; it goes again.
+    pub(in crate::bucket) async fn date(&self, key: &Key) -> Result<Millis> {
+        let (root, path) = (self.root.clone(), self.path(key)?);
+        blocking(move || {
+            let place = Place::new(root, path)?;
+            place.file.metadata().map(|m| super::modified(&m)).map_err(|e| of_io("stat", e))
         })
         .await
     }

@@ -53,14 +53,23 @@ impl Covered {
     /// By `blocks`.
     pub fn by<'a>(blocks: impl IntoIterator<Item = &'a CatalogBlock>) -> Self {
         let mut covered = Covered::default();
-        for block in blocks {
-            match block.meta.resolution() {
-                FIVE_MINUTES => covered.five.extend(block.meta.sources()),
-                ONE_HOUR => covered.hour.extend(block.meta.sources()),
-                _ => {}
-            }
-        }
+        blocks.into_iter().for_each(|block| covered.add(block));
         covered
+    }
+
+    /// One more.
+    pub fn add(&mut self, block: &CatalogBlock) {
+        match block.meta.resolution() {
+            FIVE_MINUTES => self.five.extend(block.meta.sources()),
+            ONE_HOUR => self.hour.extend(block.meta.sources()),
+            _ => {}
+        }
+    }
+
+    /// Whether there are samples of `resolution` of all of `sources`; of none there are none.
+    pub fn has(&self, resolution: Millis, sources: &[BlockId]) -> bool {
+        let level = if resolution == FIVE_MINUTES { &self.five } else { &self.hour };
+        !sources.is_empty() && sources.iter().all(|source| level.contains(source))
     }
 
     /// Which levels of a block of this resolution and these sources are not there yet, however long it is.

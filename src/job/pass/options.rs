@@ -4,6 +4,7 @@ use crate::error::{Error, Kind, Result};
 use crate::job::compact::HashFunc;
 use crate::job::downsample::SeriesPolicy;
 use crate::job::relabel::Rule;
+use crate::job::retain::{Keep, Policy};
 use crate::model::Millis;
 
 const MINUTE: Millis = 60_000;
@@ -77,6 +78,10 @@ pub struct PassOptions {
     pub retention_5m: Millis,
     /// `--retention.resolution-1h`; 0 keeps for ever.
     pub retention_1h: Millis,
+    /// `--retention.policy`, from [`crate::job::retain::parse_policies`]: the first that matches a block counts.
+    pub retention_policies: Vec<Policy>,
+    /// `--retention.confirm`: mark what has expired, however much it is and whatever the clock says.
+    pub retention_confirm: bool,
     /// Whether blocks are downsampled; `--downsampling.disable` says no.
     pub downsampling: bool,
     /// `--downsample.concurrency`: blocks at a time.
@@ -107,6 +112,8 @@ impl Default for PassOptions {
             retention_raw: 0,
             retention_5m: 0,
             retention_1h: 0,
+            retention_policies: Vec::new(),
+            retention_confirm: false,
             downsampling: true,
             downsample_concurrency: 1,
             downsample_policy: None,
@@ -125,6 +132,16 @@ impl PassOptions {
         &RANGES[..=self.max_level.min(MAX_LEVEL)]
     }
 
+    /// How long blocks are kept for which no policy is.
+    pub fn retention(&self) -> Keep {
+        Keep { raw: self.retention_raw, five_minutes: self.retention_5m, one_hour: self.retention_1h }
+    }
+
+    /// Whether there is a block that does not stay for ever.
+    pub fn retains(&self) -> bool {
+        self.retention() != Keep::default() || !self.retention_policies.is_empty()
+    }
+
     /// Whether the options make sense together; to be asked before a pass.
     ///
     /// # Errors
@@ -138,22 +155,32 @@ impl PassOptions {
         if self.dedup == Dedup::Penalty && self.replica_labels.is_empty() {
             return invalid("penalty based deduplication needs at least one replica label specified");
         }
-        if self.downsampling && self.retention_raw != 0 && self.retention_raw < 40 * HOUR {
-            return invalid(
-                "raw resolution must be higher than the minimum block size after which 5m resolution downsampling will occur \
-                 (40 hours)",
-            );
-        }
-        if self.downsampling && self.retention_5m != 0 && self.retention_5m < 10 * DAY {
-            return invalid(
-                "5m resolution retention must be higher than the minimum block size after which 1h resolution downsampling \
-                 will occur (10 days)",
-            );
+        let flags = self.retention();
+        self.check_retention(flags)?;
+        for policy in &self.retention_policies {
+            let whose = || format!("retention policy {}", policy.describe());
+            self.check_retention(policy.keep(flags)).map_err(|e| e.part(whose()))?;
         }
         if self.meta_fetch_concurrency == 0 || self.concurrency == 0 || self.downsample_concurrency == 0 {
             return invalid("concurrency has to be at least 1");
         }
         Ok(())
+    }
+
+    /// Blocks have to be kept until they are long enough to be downsampled.
+    fn check_retention(&self, keep: Keep) -> Result<()> {
+        let refused = if !self.downsampling {
+            return Ok(());
+        } else if keep.raw != 0 && keep.raw < 40 * HOUR {
+            "raw resolution must be higher than the minimum block size after which 5m resolution downsampling will occur \
+             (40 hours)"
+        } else if keep.five_minutes != 0 && keep.five_minutes < 10 * DAY {
+            "5m resolution retention must be higher than the minimum block size after which 1h resolution downsampling \
+             will occur (10 days)"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(Kind::Invalid, refused))
     }
 }
 
@@ -174,6 +201,16 @@ mod tests {
         assert!(check(|o| o.retention_raw = 40 * HOUR - 1).unwrap_err().contains("(40 hours)"));
         assert_eq!(check(|o| o.retention_raw = 40 * HOUR), Ok(()));
         assert!(check(|o| o.retention_5m = 10 * DAY - 1).unwrap_err().contains("(10 days)"));
+        let refused = check(|o| {
+            o.retention_policies = crate::job::retain::parse_policies("- {matchers: '{a=\"b\"}', raw: 39h}").unwrap();
+        })
+        .unwrap_err();
+        assert!(refused.contains("retention policy {a=\"b\"}") && refused.contains("(40 hours)"), "{refused}");
+        assert_eq!(
+            check(|o| (o.downsampling, o.retention_raw, o.retention_5m) = (false, 1, 1)),
+            Ok(()),
+            "nothing is downsampled, so nothing is too early"
+        );
         assert!(check(|o| o.concurrency = 0).is_err());
     }
 

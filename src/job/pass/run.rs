@@ -20,8 +20,12 @@ use crate::job::group::{Group, groups};
 use crate::job::mark;
 use crate::job::pipeline;
 use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
+use crate::job::retain::{self, Retained};
 use crate::job::{Env, Event, JobId, Level, Outcome, Work, clean, garbage, repair};
 use crate::model::{BlockId, LabelSet, Millis};
+
+/// Rounds may take days: so often retention is looked at between them, in milliseconds.
+const RETAIN_EVERY: Millis = 3_600_000;
 
 /// What makes one block out of several, and coarser ones out of one.
 pub trait Compactor: Sync {
@@ -69,6 +73,8 @@ pub struct PassResult {
     pub errors: Vec<GroupError>,
     /// What could not be cleaned; the next pass tries again.
     pub clean_errors: Vec<Error>,
+    /// What has expired.
+    pub retention: Retained,
     /// Blocks by state, as the last look found them.
     pub states: BTreeMap<State, usize>,
     /// How often the bucket was looked at.
@@ -107,7 +113,8 @@ impl GroupError {
 impl PassResult {
     /// Whether everything that was to be done is done.
     pub fn is_clean(&self) -> bool {
-        self.errors.is_empty() && self.not_downsampled.is_empty() && self.clean_errors.is_empty()
+        let done = self.errors.is_empty() && self.not_downsampled.is_empty() && self.clean_errors.is_empty();
+        done && self.retention.is_clean()
     }
 }
 
@@ -132,6 +139,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     let mut seen = pass.look().await?;
     loop {
         pass.clean_marked(&seen).await;
+        pass.retain(&mut seen, RETAIN_EVERY).await;
         pass.mark_duplicates(&seen).await?;
         let more = pass.compact_groups(seen.selection.blocks.clone()).await?;
         if !more {
@@ -141,6 +149,11 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     }
     if options.downsampling {
         seen = pass.downsample(seen).await?;
+    }
+    // what was held for a block that is there now
+    if options.retains() && (pass.result.rounds > 1 || !pass.result.downsampled.is_empty()) {
+        seen = pass.look().await?;
+        pass.retain(&mut seen, 0).await;
     }
     let deletions = clean::given_up(&seen.catalog, env.clock.now());
     let cleaned = clean::run(env, &seen.catalog, &deletions).await;
@@ -166,10 +179,14 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
     let mut catalog = syncer(env, options, None).sync().await?;
     catalog.check_complete()?;
     let now = env.clock.now();
-    let selection = select(&mut catalog, options, now);
+    let mut selection = select(&mut catalog, options, now);
     let mut plan = Plan { garbage: garbage::plan(&selection), ..Plan::default() };
     plan.deletions = clean::due(&selection, &catalog, options.delete_delay, now);
     plan.deletions.extend(clean::given_up(&catalog, now));
+    plan.retention = retain::look(env, &selection.blocks, options).await?;
+    if plan.retention.brakes.is_empty() {
+        selection.blocks.retain(|b| plan.retention.expired.binary_search_by_key(&b.id, |e| e.block).is_err());
+    }
     let ahead = Ahead::new(options, &selection.blocks);
     for group in groups(selection.blocks.clone()) {
         let decided = plan_group(&group, options);
@@ -259,6 +276,13 @@ impl<C: Compactor> Pass<'_, C> {
         self.result.deleted.extend(cleaned.deleted);
         self.result.uploads += cleaned.uploads;
         self.result.clean_errors.extend(cleaned.errors);
+    }
+
+    /// Marks what has expired, unless that was done within the last `every` milliseconds.
+    async fn retain(&mut self, seen: &mut Seen, every: Millis) {
+        if self.result.retention.is_older_than(every, self.env.clock.now()) {
+            retain::run(self.env, &mut seen.selection.blocks, self.options, &mut self.result.retention).await;
+        }
     }
 
     async fn mark_duplicates(&mut self, seen: &Seen) -> Result<()> {

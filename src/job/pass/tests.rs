@@ -419,6 +419,51 @@ async fn partial_uploads_go_when_nothing_was_added_for_two_days() {
     );
 }
 
+/// Takes three days for each compaction.
+struct Slow(Fake, Arc<ManualClock>);
+
+impl Compactor for Slow {
+    async fn compact(&self, env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
+        self.1.advance(72 * HOUR);
+        self.0.compact(env, task).await
+    }
+
+    async fn downsample(&self, env: &Env, task: &DownsampleTask) -> Result<Vec<Meta>> {
+        self.0.downsample(env, task).await
+    }
+}
+
+#[tokio::test]
+async fn retention_waits_for_no_compaction() {
+    let world = World::new();
+    let ago = NOW / HOUR / 336 * 336 - 336;
+    for n in 0..8 {
+        world.block(&meta(1 + n, "a", (ago + 2 * n, ago + 2 * n + 2))).await;
+    }
+    let ends_in = |n: i64, hours: i64| {
+        let mut meta = meta(n, "b", (0, 0));
+        (meta.min_time, meta.max_time) = (NOW + (hours - 1000 - 2) * HOUR, NOW + (hours - 1000) * HOUR);
+        meta
+    };
+    for block in [ends_in(20, -1), ends_in(21, 24), ends_in(22, 90)] {
+        world.block(&block).await;
+    }
+    let options = PassOptions { retention_raw: 1000 * HOUR, downsampling: false, max_level: 2, ..PassOptions::default() };
+    let plan = dry_run(&world.env, &options).await.unwrap();
+    assert!(!plan.is_idle());
+    assert_eq!(plan.retention.expired.iter().map(|e| e.block).collect::<Vec<_>>(), [id(20)]);
+    assert!(plan.to_string().contains(&format!("expire {}: raw until ", id(20))), "{plan}");
+    let slow = Slow(Fake::default(), world.clock.clone());
+    let result = run(&world.env, &options, &slow).await.unwrap();
+    assert!(result.is_clean());
+    assert_eq!(outputs(&result), [[1, 2, 3, 4]]);
+    // one had expired before, one did during the compaction; the third is kept
+    assert_eq!(result.retention.marked.iter().map(|e| e.block).collect::<Vec<_>>(), [id(20), id(21)]);
+    let marked = world.marked().await;
+    assert!(marked.contains(&(21, "block exceeding retention of 1000h0m0s".to_owned())), "{marked:?}");
+    assert!(!marked.iter().any(|m| m.0 == 22));
+}
+
 #[tokio::test]
 async fn an_incomplete_view_decides_nothing() {
     let world = World::new();

@@ -3,6 +3,7 @@
 //! A plan is one step of each group; what can be done after that is planned when it is done.
 
 mod limits;
+mod replay;
 mod step;
 mod text;
 
@@ -11,6 +12,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 pub use limits::{Limits, PlannedMark, next_step_within};
+pub use replay::{Replayed, replay};
 pub use step::{Nothing, Piece, Step, Why, next_step};
 pub use text::{duration_text, size_text};
 
@@ -19,6 +21,7 @@ use crate::job::catalog::CatalogBlock;
 use crate::job::downsample::{self, Due, Levels, Never, PlannedDownsample};
 use crate::job::group::Group;
 use crate::job::pass::PassOptions;
+use crate::job::retain::RetentionPlan;
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// Ranged reads of an input that are not proportional to its size: its tail, its tables, the ends of its sections.
@@ -42,6 +45,8 @@ pub struct Plan {
     pub downsamplings: Vec<PlannedDownsample>,
     /// Blocks of which a level is not there and will not be made.
     pub never_downsampled: Vec<Never>,
+    /// What has expired.
+    pub retention: RetentionPlan,
     /// Groups of which nothing is compacted, and why.
     pub nothing: Vec<NothingPlanned>,
 }
@@ -201,11 +206,13 @@ impl Plan {
 
     /// Whether a pass would change anything.
     pub fn is_idle(&self) -> bool {
+        let expires = !self.retention.expired.is_empty() && self.retention.brakes.is_empty();
         self.compactions.is_empty()
             && self.downsamplings.is_empty()
             && self.marks.is_empty()
             && self.garbage.is_empty()
             && self.deletions.is_empty()
+            && !expires
     }
 }
 

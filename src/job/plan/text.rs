@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Deletion, Nothing, Plan, PlannedCompaction, Why};
+use super::{Deletion, Nothing, Plan, PlannedCompaction, PlannedDeletion, Why};
 use crate::job::downsample::{self, PlannedDownsample};
 use crate::model::{BlockId, Millis, Timestamp};
 
@@ -99,16 +99,21 @@ impl fmt::Display for PlannedDownsample {
     }
 }
 
+impl fmt::Display for PlannedDeletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.why {
+            Deletion::Marked { since } => format!("marked {}", Timestamp::from_millis(since.saturating_mul(1000))),
+            Deletion::PartialUpload { newest } => format!("partial, nothing new since {}", Timestamp::from_millis(newest)),
+        };
+        write!(f, "delete {}: {why}, {} objects, {}", self.block, self.objects, size_text(self.bytes))
+    }
+}
+
 /// One paragraph a compaction, one line for each of the rest, and a summary.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for deletion in &self.deletions {
-            let why = match deletion.why {
-                Deletion::Marked { since } => format!("marked {}", Timestamp::from_millis(since.saturating_mul(1000))),
-                Deletion::PartialUpload { newest } => format!("partial, nothing new since {}", Timestamp::from_millis(newest)),
-            };
-            writeln!(f, "delete {}: {why}, {} objects, {}", deletion.block, deletion.objects, size_text(deletion.bytes))?;
-        }
+        self.deletions.iter().try_for_each(|deletion| writeln!(f, "{deletion}"))?;
+        write!(f, "{}", self.retention)?;
         for garbage in &self.garbage {
             writeln!(f, "mark {} for deletion: {} has all its sources", garbage.block, garbage.covered_by)?;
         }

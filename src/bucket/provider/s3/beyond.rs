@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::DATE;
 use http::{Method, StatusCode};
 use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
@@ -18,11 +19,19 @@ use crate::bucket::Unfinished;
 use crate::bucket::failure::of_store;
 use crate::bucket::objects::Beyond;
 use crate::error::{Error, Kind, Result};
+use crate::model::Millis;
 
 /// Tries of one request, the first one too.
 const ATTEMPTS: u32 = 4;
 /// Before the second try; twice as long before each further one.
 const BACKOFF: Duration = Duration::from_millis(200);
+
+/// How an answer begins.
+struct Head {
+    status: StatusCode,
+    /// When it was given, by the server's clock.
+    date: Option<Millis>,
+}
 
 /// Signs and sends.
 #[derive(Debug)]
@@ -41,10 +50,14 @@ impl Signed {
 
     /// Status and body; fails only when no answer came or the server failed, after some tries.
     async fn ask(&self, method: Method, below: &str) -> Result<(StatusCode, Bytes)> {
+        self.answer(method, below).await.map(|(head, body)| (head.status, body))
+    }
+
+    async fn answer(&self, method: Method, below: &str) -> Result<(Head, Bytes)> {
         let mut wait = BACKOFF;
         for attempt in 1.. {
             let failure = match self.ask_once(method.clone(), below).await {
-                Ok((status, _)) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Ok((Head { status, .. }, _)) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                     Error::new(Kind::Unavailable, format!("{method}: the server answers {status}"))
                 }
                 Err(e) if e.kind() == Kind::Unavailable => e,
@@ -59,7 +72,7 @@ impl Signed {
         unreachable!("the loop ends by returning")
     }
 
-    async fn ask_once(&self, method: Method, below: &str) -> Result<(StatusCode, Bytes)> {
+    async fn ask_once(&self, method: Method, below: &str) -> Result<(Head, Bytes)> {
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = method;
         let url = format!("{}{below}", self.url);
@@ -70,8 +83,9 @@ impl Signed {
             .map_err(|e| of_store("sign a request", e))?;
         let failed = |e| Error::new(Kind::Unavailable, "no answer from the server").source(e);
         let response = self.http.execute(request).await.map_err(failed)?;
-        let status = response.status();
-        Ok((status, response.into_body().bytes().await.map_err(failed)?))
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(time_of);
+        let head = Head { status: response.status(), date };
+        Ok((head, response.into_body().bytes().await.map_err(failed)?))
     }
 
     async fn delete(&self, below: &str) -> Result<()> {
@@ -118,6 +132,18 @@ impl Beyond for Signed {
     async fn delete_marker(&self, folder: &Key) -> Result<()> {
         self.delete(&format!("/{}/", encoded(folder.as_ref(), Slash::Kept))).await
     }
+
+    async fn date(&self) -> Result<Option<Millis>> {
+        match self.answer(Method::GET, "/?list-type=2&max-keys=1").await? {
+            (head, _) if head.status.is_success() => Ok(head.date),
+            (head, body) => Err(answered(head.status, &body)),
+        }
+    }
+}
+
+/// The time that a `Date` header tells.
+fn time_of(date: &str) -> Option<Millis> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok().map(jiff::Timestamp::as_millisecond)
 }
 
 #[derive(Deserialize)]
@@ -194,6 +220,12 @@ mod tests {
     fn encoding() {
         assert_eq!(encoded("a b/é+~", Slash::Kept), "a%20b/%C3%A9%2B~");
         assert_eq!(encoded("a/b", Slash::Escaped), "a%2Fb");
+    }
+
+    #[test]
+    fn dates_are_read() {
+        assert_eq!(time_of("Tue, 10 Nov 2026 20:48:33 GMT"), Some(1_794_343_713_000));
+        assert_eq!(time_of("yesterday"), None);
     }
 
     #[test]

@@ -1,0 +1,246 @@
+//! What is still to be made of a block: its bucket's future, played through on metas.
+//!
+//! The planner joins what can be joined, downsampling makes what is due, and this repeats until nothing is left.
+//! A block is *owed* what exists in the end and does not exist now. Blocks that are not uploaded yet are not in
+//! it: while a window in which a block might still be joined is open, the block is held too, for as long as an
+//! upload may take behind the end of the window.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Keep, is_older};
+use crate::job::catalog::CatalogBlock;
+use crate::job::clean::GIVEN_UP_AFTER;
+use crate::job::downsample::{Covered, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR};
+use crate::job::group::groups;
+use crate::job::pass::PassOptions;
+use crate::job::plan::replay;
+use crate::model::{LabelSet, Millis};
+use crate::series::aggregate::{FIVE_MINUTES, ONE_HOUR};
+
+/// What an expired block is held for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub enum Owes {
+    /// It is long enough, and samples of this resolution are to be made of it.
+    Downsampling {
+        /// Milliseconds between samples.
+        to: Millis,
+    },
+    /// It is to be joined with others, and samples of this resolution are to be made of the result.
+    Compaction {
+        /// Milliseconds between samples.
+        to: Millis,
+    },
+    /// It is too short to be downsampled, and may still be joined with blocks to come.
+    Window {
+        /// When nothing more is waited for, in milliseconds since the Unix epoch.
+        until: Millis,
+    },
+    /// Its group waits for a person.
+    Person {
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Why coarser samples are never made of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Never {
+    /// Nothing joins it to a block that is long enough: no block comes into its window any more.
+    TooShort,
+    /// It is too short and marked no-compact.
+    NoCompact,
+    /// It is marked no-downsample.
+    NoDownsample,
+    /// A compaction of its window failed before, and the planner leaves such windows alone.
+    Failed,
+    /// It names no sources, by which downsampling tells what there is.
+    NoSources,
+}
+
+/// What becomes of an expired block.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing that would be kept is to be made of it.
+    Free,
+    Owed(Owes),
+    Never(Never),
+}
+
+/// The future of a bucket.
+pub(super) struct Future<'a> {
+    blocks: &'a [CatalogBlock],
+    options: &'a PassOptions,
+    now: Millis,
+    covered: Covered,
+    ends: HashMap<Arc<LabelSet>, End>,
+}
+
+/// What the blocks of one set of labels come to.
+struct End {
+    blocks: Vec<CatalogBlock>,
+    covered: Covered,
+    /// Why groups cannot go on, by resolution.
+    waits: HashMap<Millis, String>,
+}
+
+impl<'a> Future<'a> {
+    pub(super) fn new(blocks: &'a [CatalogBlock], options: &'a PassOptions, now: Millis) -> Self {
+        Future { blocks, options, now, covered: covered(blocks), ends: HashMap::new() }
+    }
+
+    /// What becomes of `block`, which has expired.
+    pub(super) fn fate(&mut self, block: &CatalogBlock, keep: Keep) -> Fate {
+        let is_kept = |resolution| keep.of(resolution) == 0 || !is_older(block.meta.max_time, keep.of(resolution), self.now);
+        let (keep_5m, keep_1h) = (is_kept(FIVE_MINUTES), is_kept(ONE_HOUR));
+        let sources = block.meta.sources();
+        let (has_5m, has_1h) = (self.covered.has(FIVE_MINUTES, sources), self.covered.has(ONE_HOUR, sources));
+        let wanted: &[Millis] = match block.meta.resolution() {
+            // what becomes of the 5m block is its own affair
+            0 if has_5m => &[],
+            0 => match (keep_5m, keep_1h && !has_1h) {
+                (true, true) => &[FIVE_MINUTES, ONE_HOUR],
+                (true, false) => &[FIVE_MINUTES],
+                (false, true) => &[ONE_HOUR],
+                (false, false) => &[],
+            },
+            FIVE_MINUTES if keep_1h && !has_1h => &[ONE_HOUR],
+            _ => &[],
+        };
+        if wanted.is_empty() {
+            return Fate::Free;
+        }
+        if sources.is_empty() {
+            return Fate::Never(Never::NoSources);
+        }
+        let next = if block.meta.resolution() == 0 { FIVE_MINUTES } else { ONE_HOUR };
+        let (options, now) = (self.options, self.now);
+        let end = self.end(&block.labels);
+        if wanted.iter().any(|&resolution| end.covered.has(resolution, sources)) {
+            return Fate::Owed(match is_due(block) {
+                true => Owes::Downsampling { to: next },
+                false => Owes::Compaction { to: next },
+            });
+        }
+        if let Some(until) = end.open_until(block, wanted, options, now) {
+            return Fate::Owed(Owes::Window { until });
+        }
+        match (end.why_never(block), end.waits.get(&block.meta.resolution())) {
+            (Never::TooShort, Some(why)) => Fate::Owed(Owes::Person { why: why.clone() }),
+            (never, _) => Fate::Never(never),
+        }
+    }
+
+    /// Plays the future of the blocks with these labels, once.
+    fn end(&mut self, labels: &Arc<LabelSet>) -> &End {
+        let (blocks, options, covered) = (self.blocks, self.options, &self.covered);
+        self.ends.entry(labels.clone()).or_insert_with(|| {
+            let own = blocks.iter().filter(|b| Arc::ptr_eq(&b.labels, labels) || b.labels == *labels);
+            End::of(own.cloned().collect(), covered.clone(), options)
+        })
+    }
+}
+
+/// What is there, as downsampling sees it.
+fn covered(blocks: &[CatalogBlock]) -> Covered {
+    Covered::by(blocks.iter().filter(|b| b.no_downsample.is_none()))
+}
+
+/// Whether a block is as long as one that is downsampled, and may be.
+fn is_due(block: &CatalogBlock) -> bool {
+    let long = long_enough(block.meta.resolution());
+    block.no_downsample.is_none() && long.is_some_and(|long| block.meta.time_range().len_ms() >= long)
+}
+
+/// How long a block of a resolution is when it is downsampled; `None` for the coarsest.
+fn long_enough(resolution: Millis) -> Option<Millis> {
+    match resolution {
+        0 => Some(LENGTH_FOR_FIVE_MINUTES),
+        FIVE_MINUTES => Some(LENGTH_FOR_ONE_HOUR),
+        _ => None,
+    }
+}
+
+impl End {
+    fn of(mut blocks: Vec<CatalogBlock>, mut covered: Covered, options: &PassOptions) -> Self {
+        let mut waits = HashMap::new();
+        // each turn downsamples what was not, to one of two resolutions
+        loop {
+            let mut after = Vec::with_capacity(blocks.len());
+            for group in groups(blocks) {
+                let resolution = group.resolution;
+                let end = replay(group, options);
+                waits.extend(end.waits.map(|why| (resolution, why.to_string())));
+                after.extend(end.blocks);
+            }
+            let mut made = Vec::new();
+            for block in after.iter().filter(|b| b.no_downsample.is_none()) {
+                let length = block.meta.time_range().len_ms();
+                for to in covered.due(block.meta.resolution(), length, block.meta.sources()).resolutions() {
+                    let mut meta = (*block.meta).clone();
+                    meta.thanos.downsample.resolution = to;
+                    made.push(CatalogBlock { meta: Arc::new(meta), no_compact: None, ..block.clone() });
+                }
+            }
+            made.iter().for_each(|block| covered.add(block));
+            if made.is_empty() {
+                return End { blocks: after, covered, waits };
+            }
+            blocks = after;
+            blocks.extend(made);
+        }
+    }
+
+    /// Blocks in the end that have something of `block` in them, and from which `wanted` would have to be made.
+    fn descendants<'e>(&'e self, block: &'e CatalogBlock, wanted: &'e [Millis]) -> impl Iterator<Item = &'e CatalogBlock> {
+        let is_one = move |b: &&CatalogBlock| {
+            let resolution = b.meta.resolution();
+            let on_the_way = resolution >= block.meta.resolution() && wanted.iter().any(|&w| resolution < w);
+            on_the_way && b.meta.sources().iter().any(|source| block.meta.sources().contains(source))
+        };
+        self.blocks.iter().filter(is_one)
+    }
+
+    /// Until when blocks may still come with which `block` grows to what is downsampled.
+    fn open_until(&self, block: &CatalogBlock, wanted: &[Millis], options: &PassOptions, now: Millis) -> Option<Millis> {
+        let windows = self.descendants(block, wanted).filter(|b| b.no_compact.is_none()).flat_map(|b| {
+            let (range, long) = (b.meta.time_range(), long_enough(b.meta.resolution()).unwrap_or(Millis::MAX));
+            let too_short = range.len_ms() < long;
+            let ranges = options.ranges().iter().skip(1).filter(move |&&length| too_short && length >= long);
+            ranges.filter_map(move |&length| {
+                let end = range.start.div_euclid(length).saturating_mul(length).saturating_add(length);
+                let failed = |other: &CatalogBlock| {
+                    let (o, start) = (other.meta.time_range(), end.saturating_sub(length));
+                    other.meta.resolution() == b.meta.resolution()
+                        && other.meta.compaction.failed
+                        && o.start >= start
+                        && o.end <= end
+                };
+                (range.end <= end && !self.blocks.iter().any(failed)).then(|| end.saturating_add(GIVEN_UP_AFTER))
+            })
+        });
+        windows.filter(|&until| until > now).min()
+    }
+
+    fn why_never(&self, block: &CatalogBlock) -> Never {
+        let own: Vec<&CatalogBlock> = self.descendants(block, &[FIVE_MINUTES, ONE_HOUR]).collect();
+        if own.iter().any(|b| b.no_downsample.is_some()) {
+            return Never::NoDownsample;
+        }
+        if own.iter().any(|b| b.no_compact.is_some()) {
+            return Never::NoCompact;
+        }
+        let near = |other: &CatalogBlock| {
+            let length = Millis::from(14 * 86_400_000);
+            own.iter().any(|b| other.meta.min_time.div_euclid(length) == b.meta.min_time.div_euclid(length))
+        };
+        if self.blocks.iter().any(|b| b.meta.compaction.failed && b.meta.resolution() == block.meta.resolution() && near(b)) {
+            return Never::Failed;
+        }
+        Never::TooShort
+    }
+}
