@@ -155,7 +155,10 @@ impl BitWriter {
             self.free = 0;
         }
         let whole = count.div_ceil(8) as usize;
-        self.bytes.extend_from_slice(&value.to_be_bytes()[..whole]);
+        let len = self.bytes.len() + whole;
+        // eight bytes, which need no call to copy memory, cost less than the few that are kept
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.bytes.truncate(len);
         self.free = whole as u32 * 8 - count;
     }
 
