@@ -1,11 +1,10 @@
-//! Downsampling of floats and native histograms to both resolutions; `elem/s` are raw samples, so that 125 Melem/s are 8 ns a sample.
+//! Downsampling of floats to both resolutions; `elem/s` are raw samples, so that 125 Melem/s are 8 ns a sample.
 //!
 //! `decode` is the part of it that any reader pays.
 
 use std::hint::black_box;
 
-use blockyard::format::chunk::{Appended, Columns, Encoding, HistogramAppender, Mode, XorAppender, decode_columns};
-use blockyard::model::{BucketSpan, Histogram};
+use blockyard::format::chunk::{Columns, Encoding, XorAppender, decode_columns};
 use blockyard::series::aggregate::{AggregateChunks, Downsampler};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -88,58 +87,5 @@ fn both_levels(c: &mut Criterion) {
     }
 }
 
-/// A counter of nine buckets, some of which grow each time.
-fn histograms(interval: i64, random: &mut Seeded) -> Vec<Chunk> {
-    let mut buckets = [0i64; 9];
-    let mut chunks = Vec::new();
-    let mut open: Option<(HistogramAppender, i64)> = None;
-    for i in 0..LENGTH / interval {
-        let time = 1_767_571_200_000 + i * interval;
-        buckets.iter_mut().for_each(|bucket| *bucket += random.below(3) as i64);
-        let mut last = 0;
-        let histogram = Histogram {
-            schema: 3,
-            count: buckets.iter().sum::<i64>() as u64,
-            sum: buckets.iter().sum::<i64>() as f64 * 0.125,
-            positive_spans: vec![BucketSpan { offset: 0, length: 5 }, BucketSpan { offset: 2, length: 4 }],
-            positive_buckets: buckets.iter().map(|&bucket| bucket - std::mem::replace(&mut last, bucket)).collect(),
-            ..Histogram::default()
-        };
-        let (mut chunk, first) = open.take().unwrap_or_else(|| (HistogramAppender::new(), time));
-        let appended = chunk.append(time, &histogram, None, Mode::MayCut).unwrap();
-        assert!(matches!(appended, Appended::Same), "one layout, no resets");
-        if chunk.count() == 120 {
-            chunks.push(Chunk { times: (first, time), data: chunk.into_bytes() });
-        } else {
-            open = Some((chunk, first));
-        }
-    }
-    chunks
-}
-
-fn native(c: &mut Criterion) {
-    let mut random = Seeded(42);
-    let all: Vec<_> = (0..SERIES).map(|_| histograms(60_000, &mut random)).collect();
-    let mut group = c.benchmark_group("downsample/histogram/60s");
-    group.throughput(Throughput::Elements(SERIES as u64 * (LENGTH / 60_000) as u64));
-    group.sample_size(20);
-    group.bench_function("5m-and-1h", |b| {
-        let mut downsampler = Downsampler::new();
-        let (mut five, mut hour) = (AggregateChunks::default(), AggregateChunks::default());
-        b.iter(|| {
-            for chunks in black_box(&all) {
-                five.clear();
-                hour.clear();
-                for Chunk { times, data } in chunks {
-                    downsampler.push(0, Encoding::Histogram, data, times.0, times.1).unwrap();
-                }
-                downsampler.finish(Some(&mut five), Some(&mut hour)).unwrap();
-            }
-            (five.bytes.len(), hour.bytes.len())
-        });
-    });
-    group.finish();
-}
-
-criterion_group!(benches, both_levels, native);
+criterion_group!(benches, both_levels);
 criterion_main!(benches);

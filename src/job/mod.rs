@@ -5,6 +5,7 @@ pub mod clean;
 pub mod compact;
 mod compute;
 pub mod downsample;
+pub mod external;
 pub mod filter;
 pub mod garbage;
 pub mod group;
@@ -18,6 +19,7 @@ pub mod repair;
 mod report;
 pub mod retain;
 pub mod rewrite;
+pub mod salvage;
 pub mod verify;
 
 use std::path::PathBuf;

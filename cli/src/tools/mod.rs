@@ -2,11 +2,13 @@
 
 mod cleanup;
 mod downsample;
+mod external;
 mod inspect;
 mod ls;
 mod mark;
 mod retention;
 mod rewrite;
+mod salvage;
 mod selected;
 mod table;
 mod template;

@@ -13,13 +13,13 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::table::{Cell, Table};
-use super::text;
+use super::{external, salvage, text};
 use crate::exit::Exit;
 use crate::flags::{Objstore, TimeOrAgo, read_expanded};
 use crate::world::World;
 
 /// Looking at a bucket takes as long as it takes: upstream has no limit here either.
-const NO_TIMEOUT_MS: Millis = 24 * 3_600_000;
+pub(super) const NO_TIMEOUT_MS: Millis = 24 * 3_600_000;
 
 /// Flags of `tools bucket rewrite`.
 #[derive(Args, Debug)]
@@ -76,6 +76,10 @@ pub(crate) struct Flags {
     /// Leave symbols that no series uses any more out of the new index; Thanos keeps those of deleted series
     #[arg(long)]
     drop_unused_symbols: bool,
+    #[command(flatten)]
+    external: external::ExternalLabels,
+    #[command(flatten)]
+    salvage: salvage::Salvage,
 }
 
 impl Flags {
@@ -94,6 +98,11 @@ impl Flags {
             relabeling: if parse_or_none(&to_relabel) { parse_relabelings(&to_relabel)? } else { Vec::new() },
             drop_unused_symbols: self.drop_unused_symbols,
         })
+    }
+
+    fn is_of_series(&self) -> bool {
+        let files = [&self.to_delete_file, &self.to_relabel_file];
+        [&self.to_delete, &self.to_relabel].iter().any(|c| c.is_some()) || files.iter().any(|f| f.is_some())
     }
 
     fn choice(&self, now: Millis) -> Result<Choice> {
@@ -120,6 +129,19 @@ impl Flags {
 
 /// Plans, then shows what would change or changes it.
 pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Result<Exit> {
+    let ways = [flags.salvage.is_asked(), flags.external.is_asked(), flags.is_of_series()];
+    if ways.iter().filter(|&&asked| asked).count() > 1 {
+        return Err(Error::new(Kind::Invalid, "--salvage, --external-labels.* and changes of series cannot be done in one run")
+            .next("do one after the other"));
+    }
+    if flags.salvage.is_asked() {
+        let choice = flags.choice(world.clock.now())?;
+        return salvage::run(&flags.salvage, choice, flags.for_real, flags.delete_blocks, &flags.tmp_dir, objstore, world).await;
+    }
+    if flags.external.is_asked() {
+        let choice = flags.choice(world.clock.now())?;
+        return external::run(&flags.external, choice, flags.for_real, flags.delete_blocks, objstore, world).await;
+    }
     let request = flags.request()?;
     let choice = flags.choice(world.clock.now())?;
     let bucket = objstore.open().await?;

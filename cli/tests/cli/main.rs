@@ -3,6 +3,7 @@
 mod compact;
 mod demo;
 mod expire;
+mod mend;
 mod rewrite;
 mod tools;
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{Ran, blockyard};
 
-fn testdata(path: &str) -> PathBuf {
+pub(crate) fn testdata(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(path)
 }
 
@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 }
 
 /// Runs a tool on the bucket at `folder`, in UTC.
-fn tool(folder: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn tool(folder: &Path, arguments: &[&str]) -> Ran {
     let config = format!("--objstore.config=type: FILESYSTEM\nconfig: {{directory: {}}}", folder.display());
     let mut all = vec!["tools", "bucket"];
     all.extend(arguments);
@@ -25,7 +25,7 @@ fn tool(folder: &Path, arguments: &[&str]) -> Ran {
 }
 
 /// A bucket with one of the blocks of `testdata/damage`.
-fn damaged(name: &str) -> (tempfile::TempDir, String) {
+pub(crate) fn damaged(name: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let meta = read(&format!("damage/{name}/meta.json"));
     let id = meta.split("\"ulid\": \"").nth(1).and_then(|rest| rest.get(..26)).expect("a ulid").to_owned();

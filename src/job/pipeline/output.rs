@@ -203,6 +203,11 @@ pub struct Built {
 }
 
 impl Built {
+    /// A block that another pass wrote: its objects, and its largest entries in bytes.
+    pub(crate) fn new(id: BlockId, counts: Counts, written: Vec<Written>, series_max_bytes: u64, chunk_max_bytes: u64) -> Self {
+        Built { id, counts, written, series_max_bytes, chunk_max_bytes }
+    }
+
     /// Fills in what follows from the bytes: the id, `segment_files`, `files` and `index_stats`.
     pub fn describe(&self, meta: &mut Meta) {
         let mut files: Vec<meta::File> = self

@@ -1,5 +1,6 @@
 //! Everything that can happen to a block in a bucket, and what a merge makes of it: the same bytes as
-//! without the damage, or an error that names block and part, and nothing left behind.
+//! without the damage, or an error that names block and part, and nothing left behind. Whatever stops a merge
+//! is found by `tools bucket verify`, and so is damage to parts that a merge does not read.
 //!
 //! What Prometheus 2.42 makes of the same damages is worse: it serves blocks without their chunks and
 //! prints short dumps without a word.
@@ -8,7 +9,9 @@ use blockyard::bucket::Bucket;
 use blockyard::encoding::crc32c;
 use blockyard::format::meta::Meta;
 use blockyard::job::Env;
+use blockyard::job::catalog::{SyncOptions, Syncer};
 use blockyard::job::compact::CompactOutcome;
+use blockyard::job::verify::{Check, Options, run as verify};
 use blockyard::model::BlockId;
 use blockyard::{Error, Kind};
 use tempfile::TempDir;
@@ -27,6 +30,8 @@ struct Patient {
     runtime: Runtime,
     scratch: TempDir,
     healthy: Objects,
+    /// What verification says of the first block when nothing is damaged.
+    healthy_said: Vec<String>,
 }
 
 impl Patient {
@@ -38,7 +43,9 @@ impl Patient {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"),
             scratch: TempDir::new().expect("scratch"),
             healthy: Vec::new(),
+            healthy_said: Vec::new(),
         };
+        patient.healthy_said = patient.verified(&patient.objects);
         patient.healthy = patient.merge(&patient.objects).expect("a healthy merge");
         patient
     }
@@ -101,9 +108,32 @@ impl Patient {
             Ok(made) => panic!("{damage}: not seen, output {}", if made == self.healthy { "as without it" } else { "differs" }),
             Err(error) => {
                 self.check_error(damage, &error);
+                self.found(damage, objects);
                 error
             }
         }
+    }
+
+    /// What verification with every check says of the first block.
+    fn verified(&self, objects: &[(String, Vec<u8>)]) -> Vec<String> {
+        let checks = Check::ALL.into_iter().filter(|c| !c.is_about_groups()).collect();
+        let options = Options { checks, ids: vec![self.blocks[0]], since: None, bytes_per_second: None, state: None };
+        self.runtime.block_on(async {
+            let env = self.env();
+            merge::fill(&env.bucket, objects).await;
+            let catalog = Syncer::new(env.bucket.clone(), SyncOptions::default()).sync().await.expect("a look");
+            let summary = verify(&env, &catalog, &options, &mut |_| {}).await.expect("damage is a finding");
+            let found = summary.blocks.iter().flat_map(|v| v.findings.listed());
+            found.map(|f| format!("{}: {f}", f.check)).collect()
+        })
+    }
+
+    /// Verification finds the damage.
+    fn found(&self, damage: &str, objects: &[(String, Vec<u8>)]) -> Vec<String> {
+        let mut said = self.verified(objects);
+        said.retain(|finding| !self.healthy_said.contains(finding));
+        assert!(!said.is_empty(), "{damage}: verification finds nothing");
+        said
     }
 
     fn check_error(&self, damage: &str, error: &Error) {
@@ -121,6 +151,7 @@ impl Patient {
             }
             Err(error) => {
                 self.check_error(damage, &error);
+                self.found(damage, objects);
                 true
             }
         }
@@ -158,6 +189,8 @@ fn a_meta_that_counts_wrong_does_no_harm() {
         *b = format!("{}9{}", &text[..at], &text[at..]).into_bytes();
     });
     assert_eq!(patient.merge(&recounted).expect("a merge"), patient.healthy);
+    let said = patient.found("numSamples", &recounted);
+    assert!(said.len() == 1 && said[0].starts_with("stats: meta.json: numSamples is 9"), "{said:?}");
 }
 
 #[test]
@@ -199,11 +232,15 @@ fn a_damaged_index_is_named() {
     ] {
         if damage.contains("the postings offset table") || damage == "the checksum of the table" {
             patient.seen_or_harmless(damage, &objects); // a merge reads every series, and needs no postings
+            let said = patient.found(damage, &objects);
+            assert!(said.iter().all(|f| f.contains("index postings")), "{damage}: {said:?}");
         } else {
             part(&patient.refused(damage, &objects), damage, "index");
         }
     }
-    patient.seen_or_harmless("a postings list", &flip(postings.next_multiple_of(4) + 9));
+    let list = flip(postings.next_multiple_of(4) + 9);
+    patient.seen_or_harmless("a postings list", &list);
+    patient.found("a postings list", &list);
 }
 
 #[test]
