@@ -184,6 +184,9 @@ impl Assembling<'_> {
         let first = self.out.chunks.len();
         let begin = self.out.bytes.len();
         let intact = pieces.iter().all(|p| source(merged, p).1.deletions(p.series as usize).is_empty());
+        if let ([piece], true, false, Judge::Strict) = (pieces, intact, self.has_plain, &self.rules.judge) {
+            return self.pass_by(merged, series, piece);
+        }
         if let Judge::Lenient(salvage) = &self.rules.judge {
             for piece in pieces {
                 self.salvage(merged, series, piece, &**salvage)?;
@@ -227,6 +230,27 @@ impl Assembling<'_> {
             self.out.bytes.truncate(begin);
         }
         Ok(())
+    }
+
+    /// Downsamples the only piece of a series whose chunks do not go out: nothing is copied.
+    fn pass_by(&mut self, merged: &MergedBatch, series: usize, piece: &Piece) -> Result<(), Error> {
+        let Some(downsampling) = &mut self.downsampling else { return Ok(()) };
+        let (input, batch) = source(merged, piece);
+        let chunks = batch.chunks(piece.series as usize);
+        let is_chosen = is_chosen(self.rules, merged, series);
+        let records = &mut self.records[input];
+        let mut each = || {
+            for meta in chunks {
+                let wrong = |m| (meta.reference, m);
+                let (record, _) = records.get(meta.reference).map_err(wrong)?;
+                let encoding = encoding_of(record.encoding, meta).map_err(wrong)?;
+                if is_chosen {
+                    downsampling.push(encoding, record.data, meta.min_time, meta.max_time).map_err(wrong)?;
+                }
+            }
+            downsampling.end(series as u32).map_err(|m| (chunks[0].reference, m))
+        };
+        each().map_err(|(reference, m)| damaged(self.rules, input, reference, m))
     }
 
     /// Copies all records of one piece.

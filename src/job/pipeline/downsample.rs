@@ -47,9 +47,25 @@ impl Downsampling {
         for chunk in chunks {
             let end = at + encoded_len(u64::from(chunk.data_bytes)) as usize;
             let data = data_of(&records[at..end], chunk.data_bytes);
-            self.downsampler.push(self.resolution, chunk.encoding, data, chunk.min_time, chunk.max_time)?;
+            self.push(chunk.encoding, data, chunk.min_time, chunk.max_time)?;
             at = end;
         }
+        self.end(series)
+    }
+
+    /// Takes the next chunk of a series.
+    ///
+    /// # Errors
+    /// One that begins before the last ended, does not decode, or cannot be in a block of this resolution.
+    pub(super) fn push(&mut self, encoding: Encoding, data: &[u8], min_time: Millis, max_time: Millis) -> Result<(), Malformed> {
+        self.downsampler.push(self.resolution, encoding, data, min_time, max_time)
+    }
+
+    /// Ends a series.
+    ///
+    /// # Errors
+    /// Aggregates that do not fit a chunk.
+    pub(super) fn end(&mut self, series: u32) -> Result<(), Malformed> {
         let Downsampling { downsampler, five, hour, .. } = self;
         downsampler.finish(five.as_mut().map(|l| &mut l.chunks), hour.as_mut().map(|l| &mut l.chunks))?;
         five.iter_mut().chain(hour).for_each(|level| level.take(series));
