@@ -26,7 +26,7 @@ impl<C: Compactor> Pass<'_, C> {
                 self.env.report.event(Event::Note { level: Level::Warn, block: Some(never.block), text: &text });
             }
             let failed_before = |block| self.result.not_downsampled.iter().any(|f| f.block == block);
-            let due: Vec<_> = due.into_iter().filter(|d| !failed_before(d.block.id)).collect();
+            let due: Vec<_> = due.into_iter().filter(|d| !failed_before(d.block.id) && !self.is_put_off(&d.block)).collect();
             if due.is_empty() {
                 break;
             }

@@ -135,6 +135,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
         syncer: syncer(env, options, Some(env.scratch.clone())),
         result: PassResult::default(),
         stopped: HashSet::new(),
+        put_off: HashSet::new(),
     };
     let mut seen = pass.look().await?;
     loop {
@@ -244,9 +245,17 @@ pub(super) struct Pass<'a, C> {
     pub(super) result: PassResult,
     /// Keys of groups that failed: they are left alone until the next pass.
     stopped: HashSet<String>,
+    /// Those of them that a later pass may well compact.
+    put_off: HashSet<String>,
 }
 
 impl<C: Compactor> Pass<'_, C> {
+    /// Whether the group of `block` failed in a way that the next pass may not: what it will compact is not
+    /// downsampled in pieces before, since coarse blocks of the pieces and of the whole would overlap.
+    pub(super) fn is_put_off(&self, block: &CatalogBlock) -> bool {
+        !self.put_off.is_empty() && self.put_off.contains(&block.group_key())
+    }
+
     pub(super) async fn look(&mut self) -> Result<Seen> {
         self.check_cancelled()?;
         let (catalog, selection) = look(self.env, self.options, &mut self.syncer).await?;
@@ -322,7 +331,11 @@ impl<C: Compactor> Pass<'_, C> {
                     env.report.event(Event::Note { level: Level::Error, block: error.block_id(), text: &text });
                     self.stopped.insert(group.key.clone());
                     let labels = LabelSet::clone(&group.labels);
-                    self.result.errors.push(GroupError { group: group.key, labels, error });
+                    let error = GroupError { group: group.key, labels, error };
+                    if !error.is_halt() {
+                        self.put_off.insert(error.group.clone());
+                    }
+                    self.result.errors.push(error);
                 }
             }
         }

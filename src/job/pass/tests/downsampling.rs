@@ -110,3 +110,24 @@ async fn a_compaction_whose_levels_are_there_makes_none() {
     // the newest five minutes are left alone, so there is no block of two weeks of them yet
     assert!(result.downsampled.is_empty(), "{result:?}");
 }
+
+#[tokio::test]
+async fn a_group_that_will_be_compacted_later_is_not_downsampled_in_pieces() {
+    for (kind, pieces) in [(Kind::Unavailable, 0), (Kind::Corrupt, 6)] {
+        let world = World::new();
+        for n in 0..7 {
+            world.block(&meta(1 + n, "a", (2 * DAY * n, 2 * DAY * (n + 1)))).await;
+        }
+        world.block(&meta(20, "a", (14 * DAY, 14 * DAY + 2))).await;
+        world.block(&meta(30, "b", (0, 2 * DAY))).await;
+        let engine = Fake { fails: vec![(id(1), kind, "not now")], ..Fake::default() };
+        let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
+        // whatever the other group waits for
+        let others = result.downsampled.iter().filter(|d| d.source == id(30)).count();
+        assert_eq!((result.errors.len(), others, result.downsampled.len() - others), (1, 1, pieces), "{kind:?}");
+        let result = run(&world.env, &PassOptions::default(), &Fake::default()).await.unwrap();
+        if pieces == 0 {
+            assert_eq!(made(&world, &result).await, [((0, 336), vec![5, 60])]);
+        }
+    }
+}
