@@ -38,12 +38,39 @@ pub struct Faults {
     pub lag_permille: u32,
     /// After so many further operations of the store they do.
     pub lag_operations: u64,
+    /// Requests take up to so long before anything is done; virtual where the runtime's time is. Then the order of
+    /// those that are under way together follows from the seed, and not from threads of the machine.
+    pub latency: Duration,
     /// A request for one key fails at most so often in a row, so that whoever tries again gets
     /// through; 0 for no limit.
     pub failures_in_a_row: u32,
-    /// Operations that work; from then on all fail, as if the machine had been switched off. The
-    /// one it happens in may or may not have been done.
+    /// Operations that work; from then on all fail, as if the machine had been switched off.
     pub crash_after: Option<u64>,
+    /// Whether the operation that the crash happens in is done; `None` leaves it to chance.
+    pub crash_done: Option<bool>,
+}
+
+/// One operation, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// Its number, from 1.
+    pub number: u64,
+    /// What was asked for, such as `Put`.
+    pub operation: &'static str,
+    /// Of which key, or below which folder.
+    pub key: &'a str,
+    /// The fault it is made to meet, such as `LostAnswer`.
+    pub fault: Option<&'static str>,
+}
+
+/// Who hears of every operation before it is done.
+#[derive(Clone)]
+struct Listener(Arc<dyn Fn(Asked<'_>) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 /// A store behind faults; cheap to clone.
@@ -56,6 +83,7 @@ pub struct Faulty {
 struct Shared {
     store: Arc<dyn ObjectStore>,
     faults: Faults,
+    listener: Option<Listener>,
     state: Mutex<State>,
 }
 
@@ -97,11 +125,46 @@ enum Fault {
     Crash { done: bool },
 }
 
+impl Op {
+    fn name(self) -> &'static str {
+        match self {
+            Op::Put => "Put",
+            Op::BeginParts => "BeginParts",
+            Op::Part => "Part",
+            Op::Complete => "Complete",
+            Op::Abort => "Abort",
+            Op::Get => "Get",
+            Op::Delete => "Delete",
+            Op::List => "List",
+            Op::Copy => "Copy",
+        }
+    }
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Fault::Error => "Error",
+            Fault::Timeout => "Timeout",
+            Fault::ShortRead => "ShortRead",
+            Fault::LostAnswer => "LostAnswer",
+            Fault::Crash { done: true } => "Crash, done",
+            Fault::Crash { done: false } => "Crash",
+        }
+    }
+}
+
 impl Faulty {
     /// Puts `store` behind `faults`. A second one over the same store is the machine switched on
     /// again.
     pub fn new(store: Arc<dyn ObjectStore>, faults: Faults) -> Self {
-        Faulty { shared: Arc::new(Shared { store, faults, state: Mutex::default() }) }
+        Faulty { shared: Arc::new(Shared { store, faults, listener: None, state: Mutex::default() }) }
+    }
+
+    /// The same with somebody who hears of every operation before it is done; must not block.
+    pub fn heard(store: Arc<dyn ObjectStore>, faults: Faults, hears: impl Fn(Asked<'_>) + Send + Sync + 'static) -> Self {
+        let listener = Some(Listener(Arc::new(hears)));
+        Faulty { shared: Arc::new(Shared { store, faults, listener, state: Mutex::default() }) }
     }
 
     /// What is behind the faults: the bucket as it stands after a crash.
@@ -128,6 +191,17 @@ impl Faulty {
         self.shared.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Waits until an operation arrives, counts it, and says what becomes of it.
+    async fn arrive(&self, op: Op, key: &str) -> Option<Fault> {
+        let faults = &self.shared.faults;
+        if !faults.latency.is_zero() {
+            let made = self.state().attempts.get(&(op, key.to_owned())).map_or(0, |a| a.made);
+            let share = faults.draw(op, &format!("{key} on its way"), made) % 1_000_000;
+            tokio::time::sleep(faults.latency.mul_f64(share as f64 / 1e6)).await;
+        }
+        self.next(op, key)
+    }
+
     /// Counts an operation and says what becomes of it.
     fn next(&self, op: Op, key: &str) -> Option<Fault> {
         let faults = &self.shared.faults;
@@ -138,7 +212,8 @@ impl Faulty {
         attempts.made += 1;
         let fault = match faults.crash_after {
             Some(n) if number > n => {
-                let done = number == n + 1 && faults.draw(op, key, attempts.made).is_multiple_of(2);
+                let done = || faults.crash_done.unwrap_or_else(|| faults.draw(op, key, attempts.made).is_multiple_of(2));
+                let done = number == n + 1 && done();
                 Some(Fault::Crash { done })
             }
             _ if faults.failures_in_a_row > 0 && attempts.failed_in_a_row >= faults.failures_in_a_row => None,
@@ -151,12 +226,16 @@ impl Faulty {
                 state.failed += 1;
             }
         }
+        drop(state);
+        if let Some(Listener(hears)) = &self.shared.listener {
+            hears(Asked { number, operation: op.name(), key, fault: fault.map(Fault::name) });
+        }
         fault
     }
 
     /// Runs an operation that changes something, or does not, or says it did not.
     async fn change<T>(&self, op: Op, key: &Key, run: impl Future<Output = Result<T>>) -> Result<T> {
-        match self.next(op, key.as_ref()) {
+        match self.arrive(op, key.as_ref()).await {
             None => run.await,
             Some(fault @ (Fault::LostAnswer | Fault::Crash { done: true })) => {
                 run.await?;
@@ -254,7 +333,7 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
-        match self.next(Op::Get, key.as_ref()) {
+        match self.arrive(Op::Get, key.as_ref()).await {
             None => self.shared.store.get_opts(key, options).await,
             Some(Fault::ShortRead) if !options.head => {
                 let mut answer = self.shared.store.get_opts(key, options).await?;
@@ -287,7 +366,7 @@ impl ObjectStore for Faulty {
         let (faulty, prefix) = (self.clone(), prefix.cloned());
         let begun = async move {
             let name = prefix.as_ref().map(Key::as_ref).unwrap_or_default();
-            if let Some(fault) = faulty.next(Op::List, name) {
+            if let Some(fault) = faulty.arrive(Op::List, name).await {
                 return Err(faulty.failure(fault, Op::List, name).await);
             }
             let found = faulty.shared.store.list(prefix.as_ref());
@@ -298,7 +377,7 @@ impl ObjectStore for Faulty {
 
     async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
         let name = prefix.map(Key::as_ref).unwrap_or_default();
-        if let Some(fault) = self.next(Op::List, name) {
+        if let Some(fault) = self.arrive(Op::List, name).await {
             return Err(self.failure(fault, Op::List, name).await);
         }
         let mut found = self.shared.store.list_with_delimiter(prefix).await?;
@@ -366,8 +445,10 @@ mod tests {
         lost_answer_permille: 100,
         lag_permille: 500,
         lag_operations: 5,
+        latency: Duration::ZERO,
         failures_in_a_row: 3,
         crash_after: None,
+        crash_done: None,
     };
 
     #[test]
@@ -397,6 +478,27 @@ mod tests {
         let held: Vec<_> = store.list(None).try_collect().await.unwrap();
         assert!(held.len() == 3 || held.len() == 4, "the write in which it happened may be done: {}", held.len());
         assert!(Faulty::new(store, Faults::default()).get(&key(0)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whether_the_last_operation_is_done_can_be_said_and_all_are_heard() {
+        for done in [false, true] {
+            let store = Arc::new(InMemory::new());
+            let faults = Faults { crash_after: Some(1), crash_done: Some(done), ..Faults::default() };
+            let heard = Arc::new(Mutex::new(Vec::new()));
+            let hears = Arc::clone(&heard);
+            let faulty = Faulty::heard(Arc::clone(&store) as _, faults, move |asked| {
+                hears.lock().unwrap().push(format!("{} {} {} {:?}", asked.number, asked.operation, asked.key, asked.fault));
+            });
+            for key in ["a", "b", "c"] {
+                _ = faulty.put(&key.into(), "x".into()).await;
+            }
+            let held: Vec<_> = store.list(None).try_collect().await.unwrap();
+            assert_eq!(held.len(), if done { 2 } else { 1 });
+            let crash = if done { "Crash, done" } else { "Crash" };
+            let expected = ["1 Put a None".to_owned(), format!("2 Put b Some({crash:?})"), "3 Put c Some(\"Crash\")".to_owned()];
+            assert_eq!(*heard.lock().unwrap(), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,5 +6,6 @@ mod hostile;
 mod moto;
 mod prometheus;
 mod rewrite;
+mod simulation;
 mod skip;
 mod tidy;
