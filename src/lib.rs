@@ -11,6 +11,7 @@
 //! | [`bucket`], [`error`], [`clock`] | how is everything reached that is not our own memory? |
 //! | [`block`] | how is one block opened, built and published as one thing? |
 //! | [`job`] | what should happen in a bucket, and how is it carried out? |
+//! | `serve` (feature `serve`) | what does a program that stays show of itself, and to whom? |
 //!
 //! Everything up to [`series`] is free of IO, threads, clocks and logging, and is all there is
 //! with `default-features = false`.
@@ -31,6 +32,8 @@ pub mod clock;
 pub mod error;
 #[cfg(feature = "bucket")]
 pub mod job;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 #[cfg(feature = "bucket")]
 pub use error::{Error, Kind, Result};

@@ -544,6 +544,19 @@ impl Bucket {
         &self.inner.name
     }
 
+    /// The name that Thanos gives it in metrics: of S3 the bucket's, of a folder `fs:` and its path.
+    pub fn label(&self) -> String {
+        let name = match self.inner.keys.prefix() {
+            "" => self.name(),
+            prefix => self.name().strip_suffix(&format!(" below {prefix}/")).unwrap_or(self.name()),
+        };
+        match (name.strip_prefix("FILESYSTEM "), name.strip_prefix("S3 ").and_then(|s3| s3.split_once('/'))) {
+            (Some(path), _) => format!("fs: {path}"),
+            (_, Some((_, bucket))) => bucket.to_owned(),
+            _ => name.to_owned(),
+        }
+    }
+
     async fn look(&self, key: &str) -> Result<Option<Object>> {
         let path = self.inner.keys.object(key)?;
         let found = match &self.inner.store {

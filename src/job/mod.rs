@@ -20,6 +20,7 @@ mod report;
 pub mod retain;
 pub mod rewrite;
 pub mod salvage;
+pub mod todo;
 pub mod verify;
 
 use std::path::PathBuf;

@@ -4,7 +4,17 @@ use super::{BlockDesc, Compaction, File, IndexStats, Meta, Stats, Thanos, Unknow
 use crate::format::gojson::Writer;
 
 pub(super) fn meta(meta: &Meta) -> Vec<u8> {
-    let mut w = Writer::indented();
+    let mut out = written(meta, Writer::indented());
+    out.push(b'\n');
+    out
+}
+
+/// In one line, as answers of an API have it.
+pub(super) fn compact(meta: &Meta) -> Vec<u8> {
+    written(meta, Writer::compact())
+}
+
+fn written(meta: &Meta, mut w: Writer) -> Vec<u8> {
     w.object(|w| {
         w.key("ulid").bare_text(meta.ulid);
         w.key("minTime").bare(meta.min_time);
@@ -15,9 +25,7 @@ pub(super) fn meta(meta: &Meta) -> Vec<u8> {
         w.key("thanos").object(|w| thanos(w, &meta.thanos));
         unknown(w, &meta.unknown);
     });
-    let mut out = w.finish();
-    out.push(b'\n');
-    out
+    w.finish()
 }
 
 fn stats(w: &mut Writer, stats: &Stats) {

@@ -273,6 +273,11 @@ impl Meta {
         encode::meta(self)
     }
 
+    /// The same in one line, without a newline behind.
+    pub fn encode_compact(&self) -> Vec<u8> {
+        encode::compact(self)
+    }
+
     /// The time it covers.
     pub fn time_range(&self) -> TimeRange {
         TimeRange::new(self.min_time, self.max_time)

@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::fetch::{META_LIMIT_BYTES, Version};
@@ -60,7 +61,9 @@ impl Cache {
 
     /// Keeps these and nothing else; a reader beside us sees the old file or the new one.
     pub(super) fn write(&self, metas: &[Kept]) {
-        let temporary = self.folder.join(format!("{FILE}.tmp"));
+        // two of one process may write at once
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let temporary = self.folder.join(format!("{FILE}.tmp{}", WRITTEN.fetch_add(1, Ordering::Relaxed)));
         let written = fs::create_dir_all(&self.folder)
             .and_then(|()| fs::File::create(&temporary))
             .and_then(|file| {

@@ -160,6 +160,14 @@ impl CatalogBlock {
         self.meta.file_bytes("index").unwrap_or_else(listed)
     }
 
+    /// Its meta as JSON in one line, with the labels by which it is grouped.
+    pub fn to_json(&self) -> String {
+        let mut meta = Meta::clone(&self.meta);
+        meta.thanos.labels = self.labels.clone().into();
+        // the writer takes text and numbers only
+        String::from_utf8(meta.encode_compact()).unwrap_or_default()
+    }
+
     /// The text that names its group.
     pub fn group_key(&self) -> String {
         format!("{}@{}", self.meta.resolution(), self.labels.hash64())
