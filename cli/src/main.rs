@@ -58,10 +58,14 @@ enum Command {
 fn main() -> ExitCode {
     memory::few_heaps(std::thread::available_parallelism().map_or(1, usize::from));
     let command = flags::with_negations(Cli::command());
-    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+    let matches = flags::matches(&command, std::env::args_os().collect());
+    let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    if let Command::Compact(compact) = &mut cli.command {
+        compact.http.shown = flags::shown(&command, &matches);
+    }
     let for_people = std::io::stderr().is_terminal() && cli.global.log_format == log::Format::Logfmt;
     let bars = for_people.then(MultiProgress::new);
     // a stranger wants results, not log lines

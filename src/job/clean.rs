@@ -104,7 +104,10 @@ async fn delete_one(env: &Env, catalog: &Catalog, deletion: &PlannedDeletion) ->
     if upload && without_meta && env.bucket.exists(&format!("{}/{META_FILE}", deletion.block)).await? {
         return Ok(false);
     }
-    retire::delete(&env.bucket, deletion.block).await?;
+    // somebody else may have deleted all of it since the listing
+    if retire::delete(&env.bucket, deletion.block).await? == 0 {
+        return Ok(false);
+    }
     let text = if upload { "deleted a partial upload" } else { "deleted a block that was marked for deletion" };
     env.report.event(Event::Note { level: Level::Info, block: Some(deletion.block), text });
     Ok(true)

@@ -9,6 +9,7 @@ use blockyard::model::Millis;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::http::Http;
 use crate::flags::{Objstore, Retention, Selector, TimeOrAgo, bytes, count, go_duration, prom_duration};
 
 /// Flags of `blockyard compact`.
@@ -119,6 +120,17 @@ pub(crate) struct Flags {
     #[arg(long = "no-debug.halt-on-error", hide = true)]
     pub(crate) stop_on_error: bool,
 
+    /// How often what is due is deleted while a pass takes longer (with --wait); 0s leaves it to the passes
+    #[arg(long = "compact.cleanup-interval", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
+    pub(crate) cleanup_interval: Millis,
+
+    /// How often it is counted what is left to do, for metrics (with --wait); 0s does not
+    #[arg(long = "compact.progress-interval", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
+    pub(crate) progress_interval: Millis,
+
+    #[command(flatten)]
+    pub(crate) http: Http,
+
     #[command(flatten)]
     pub(crate) retention: Retention,
 
@@ -137,62 +149,6 @@ pub(crate) struct Later {
     /// How many blocks are downloaded at a time; inputs are streamed instead
     #[arg(long = "compact.blocks-fetch-concurrency", value_name = "N", default_value = "1", value_parser = count)]
     blocks_fetch_concurrency: usize,
-
-    /// Pause between two cleanups beside a pass; every pass cleans up at its end
-    #[arg(long = "compact.cleanup-interval", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
-    cleanup_interval: Millis,
-
-    /// Pause between two estimates of what is left to do
-    #[arg(long = "compact.progress-interval", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
-    progress_interval: Millis,
-
-    /// Address of the HTTP server
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10902")]
-    http_address: String,
-
-    /// How long HTTP requests may take to end
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = prom_duration)]
-    http_grace_period: Millis,
-
-    /// File with TLS and authentication of the HTTP server
-    #[arg(long = "http.config", value_name = "PATH", default_value = "")]
-    http_config: String,
-
-    /// No viewer of blocks
-    #[arg(long = "web.disable")]
-    web_disable: bool,
-
-    /// Prefix of the viewer's and the API's endpoints
-    #[arg(long = "web.route-prefix", value_name = "PREFIX", default_value = "")]
-    web_route_prefix: String,
-
-    /// Prefix of links in the viewer
-    #[arg(long = "web.external-prefix", value_name = "PREFIX", default_value = "")]
-    web_external_prefix: String,
-
-    /// Header that holds a prefix of links in the viewer
-    #[arg(long = "web.prefix-header", value_name = "HEADER", default_value = "")]
-    web_prefix_header: String,
-
-    /// No CORS headers
-    #[arg(long = "web.disable-cors")]
-    web_disable_cors: bool,
-
-    /// External label that titles groups in the viewer
-    #[arg(long, value_name = "LABEL", default_value = "")]
-    bucket_web_label: String,
-
-    /// How often the viewer looks at the whole bucket
-    #[arg(long = "block-viewer.global.sync-block-interval", value_name = "DURATION", default_value = "1m", value_parser = go_duration)]
-    viewer_interval: Millis,
-
-    /// How long such a look may take
-    #[arg(long = "block-viewer.global.sync-block-timeout", value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
-    viewer_timeout: Millis,
-
-    /// Refuse marks from the viewer and the API
-    #[arg(long)]
-    disable_admin_operations: bool,
 }
 
 #[cfg(test)]

@@ -1,17 +1,22 @@
 //! `blockyard compact`: passes over a bucket, once or for as long as the process runs.
 
 mod flags;
+mod http;
+mod repeat;
+mod serve;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use blockyard::job::Env;
 use blockyard::job::downsample::SeriesPolicy;
 use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult};
 use blockyard::job::relabel::parse_rules;
 use blockyard::model::Millis;
+use blockyard::serve::compactor::Compactor;
 use blockyard::{Error, Kind, Result};
 
 pub(crate) use flags::Flags;
+use serve::Served;
 
 use crate::exit::Exit;
 use crate::flags::label_names;
@@ -24,16 +29,28 @@ use crate::world::World;
 /// its messages were reported, and the exit code tells.
 pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
     let options = flags.options(world.clock.now())?;
-    let bucket = flags.objstore.open().await?;
-    let env = world.env(bucket, &flags.data_dir);
     if flags.dry_run {
+        let env = world.env(flags.objstore.open().await?, &flags.data_dir);
         print!("{}", pass::dry_run(&env, &options).await?);
         return Ok(Exit::Done);
     }
-    if flags.wait {
-        return repeat(&flags, &env).await;
-    }
-    let result = pass::run(&env, &options, &Engine).await?;
+    let served = Served::start(&flags, world)?;
+    let env = served.env(world, flags.objstore.open().await?, &flags);
+    let surface = Arc::clone(&served.surface);
+    let work = async {
+        match flags.wait {
+            true => repeat::repeat(&flags, &env, &surface).await,
+            false => once(&env, &options, &surface).await,
+        }
+    };
+    served.around(&flags, &env.cancel, work).await
+}
+
+/// One pass, with a summary for people.
+async fn once(env: &Env, options: &PassOptions, surface: &Compactor) -> Result<Exit> {
+    let result = pass::run(env, options, &Engine).await;
+    surface.pass_over(&result);
+    let result = result?;
     for done in &result.compacted {
         match done.output {
             Some(block) => println!("{} blocks became block {block}", done.inputs.len()),
@@ -48,32 +65,6 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
     log(&result);
     println!("{}", summary(&result));
     Ok(if result.is_clean() { Exit::Done } else { Exit::Failed })
-}
-
-/// Passes with a pause between them, until a signal comes or going on makes no sense.
-async fn repeat(flags: &Flags, env: &Env) -> Result<Exit> {
-    let pause = Duration::from_millis(flags.wait_interval.max(0).unsigned_abs());
-    loop {
-        // times relative to now move on with it
-        let options = flags.options(env.clock.now())?;
-        match pass::run(env, &options, &Engine).await {
-            Ok(result) => {
-                log(&result);
-                if flags.stop_on_error && result.errors.iter().any(pass::GroupError::is_halt) {
-                    return Ok(Exit::Failed);
-                }
-            }
-            Err(error) if error.kind() == Kind::Unavailable => {
-                tracing::error!(kind = error.kind().as_str(), err = %error, "pass failed, the next one tries again");
-            }
-            Err(error) => return Err(error),
-        }
-        tracing::info!(seconds = pause.as_secs_f64(), "waiting for the next pass");
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = env.cancel.cancelled() => return Err(Error::new(Kind::Cancelled, "asked to stop")),
-        }
-    }
 }
 
 fn summary(result: &PassResult) -> String {

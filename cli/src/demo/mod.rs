@@ -69,7 +69,7 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
         (
             "One compaction pass. It joins the 10-minute blocks of each server; the sources are marked and go in 48 hours.\n\
              The two small blocks after midnight stay: their 2-hour window is still open.",
-            &["compact", &config, &data, "--consistency-delay=0s", "--downsampling.disable"],
+            &["compact", &config, &data, "--consistency-delay=0s", "--downsampling.disable", "--http-address="],
         ),
         (
             "Every block that is not marked is checked to the last byte, and every sample decoded:",

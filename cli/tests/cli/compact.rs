@@ -9,7 +9,7 @@ use crate::{blockyard, objstore, snapshot};
 const PLAIN: [&str; 2] = ["--consistency-delay=0s", "--downsampling.disable"];
 
 /// Copies one server of the demo into `dir/bucket`, with external labels.
-fn bucket(dir: &Path) -> PathBuf {
+pub(crate) fn bucket(dir: &Path) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/demo/b1");
     let to = dir.join("bucket");
     for block in fs::read_dir(from).unwrap() {

@@ -5,6 +5,7 @@ mod demo;
 mod expire;
 mod mend;
 mod rewrite;
+mod serve;
 mod tools;
 
 use std::collections::BTreeMap;

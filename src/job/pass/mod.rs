@@ -8,10 +8,12 @@
 //! A compaction whose block would be downsampled in the same pass makes the coarser blocks on the way.
 
 mod downsample;
+mod beside;
 mod options;
 mod run;
 
 pub use crate::job::compact::HashFunc;
+pub use beside::Beside;
 pub use options::{Dedup, Discovery, MAX_LEVEL, PassOptions, RANGES};
 pub use run::{Compacted, Compactor, Engine, GroupError, PassResult, dry_run, run};
 

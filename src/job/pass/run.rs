@@ -203,7 +203,7 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
     Ok(plan)
 }
 
-fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer {
+pub(super) fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer {
     let sync = SyncOptions {
         discovery: options.discovery,
         concurrency: options.meta_fetch_concurrency,
@@ -214,7 +214,7 @@ fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer
 }
 
 /// Looks at a bucket, and says so.
-async fn look(env: &Env, options: &PassOptions, syncer: &mut Syncer) -> Result<(Catalog, Selection)> {
+pub(super) async fn look(env: &Env, options: &PassOptions, syncer: &mut Syncer) -> Result<(Catalog, Selection)> {
     let began = env.clock.now();
     let synced = syncer.sync().await.and_then(|catalog| {
         for (block, text) in &catalog.warnings {

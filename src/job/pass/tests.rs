@@ -485,3 +485,23 @@ async fn who_is_asked_to_stop_stops() {
     assert_eq!(error.kind(), Kind::Cancelled);
     assert_eq!(world.env.clock.now(), NOW);
 }
+
+#[tokio::test]
+async fn what_is_due_is_cleaned_beside_a_pass() {
+    let world = World::new();
+    for n in 1..=3 {
+        world.block(&meta(n, "a", (2 * n, 2 * n + 2))).await;
+    }
+    // 1 is due, 2 is not yet
+    let mark = |n: i64, age: i64| (id(n), DeletionMark::new(id(n), (NOW - age) / 1000, ""));
+    for (block, mark) in [mark(1, 49 * HOUR), mark(2, HOUR)] {
+        world.put(format!("{block}/deletion-mark.json"), mark.encode()).await;
+    }
+    let options = PassOptions::default();
+    let mut beside = Beside::new(&world.env, &options);
+    assert_eq!(beside.clean(&world.env, &options).await.unwrap().deleted, [id(1)]);
+    assert_eq!(beside.clean(&world.env, &options).await.unwrap().deleted, []);
+    let keys = world.keys().await;
+    assert!(!keys.iter().any(|k| k.starts_with(&id(1).to_string())));
+    assert!([2, 3].iter().all(|&n| keys.contains(&format!("{}/meta.json", id(n)))), "{keys:?}");
+}
