@@ -11,11 +11,13 @@ use super::answer::Answer;
 use super::auth::Passwords;
 use super::config::{Config, RateLimit};
 use super::tls;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// The rules of a configuration file, if there is one.
 pub(super) struct Guard {
     path: Option<PathBuf>,
+    /// Whether connections are TLS connections, for as long as the server runs.
+    is_secure: bool,
     passwords: Passwords,
     /// Requests that may come at once now, and since when.
     bucket: Mutex<(f64, Instant)>,
@@ -25,24 +27,29 @@ pub(super) struct Guard {
 impl Guard {
     /// Reads the file once, to tell of mistakes.
     pub(super) fn new(path: Option<PathBuf>) -> Result<Guard> {
-        let mut limit = None;
+        let (mut limit, mut is_secure) = (None, false);
         if let Some(path) = &path {
             let config = Config::read(path)?;
-            tls::server(&config, path)?;
+            is_secure = tls::server(&config, path)?.is_some();
             limit = Some(config.rate_limit).filter(|limit| !limit.interval.is_zero());
         }
         let burst = limit.as_ref().map_or(0, |l| l.burst);
         let bucket = Mutex::new((f64::from(burst), Instant::now()));
-        Ok(Guard { path, passwords: Passwords::default(), bucket, limit })
+        Ok(Guard { path, is_secure, passwords: Passwords::default(), bucket, limit })
     }
 
-    /// What makes a connection a TLS connection; `None` where it stays plain.
+    /// What makes a connection a TLS connection; `None` where it stays plain, as it was when the server began.
     ///
     /// # Errors
-    /// The file was changed and makes no sense now.
+    /// The file was changed, and makes no sense now or says nothing of TLS any more.
     pub(super) fn acceptor(&self) -> Result<Option<TlsAcceptor>> {
-        let Some(path) = &self.path else { return Ok(None) };
-        Ok(tls::server(&Config::read(path)?, path)?.map(TlsAcceptor::from))
+        let Some(path) = self.path.as_ref().filter(|_| self.is_secure) else { return Ok(None) };
+        match tls::server(&Config::read(path)?, path)? {
+            Some(config) => Ok(Some(TlsAcceptor::from(config))),
+            None => {
+                Err(Error::new(Kind::Invalid, "--http.config has no certificate any more").next("start again to serve plainly"))
+            }
+        }
     }
 
     /// What a request is refused with, if it is, and the headers that every answer has.

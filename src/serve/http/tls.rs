@@ -17,17 +17,13 @@ use crate::error::{Error, Kind, Result};
 /// What a connection is wrapped in; `None` where the file at `path` says nothing of TLS.
 ///
 /// # Errors
-/// `Invalid` for certificates that cannot be read and settings that make no sense; `Unsupported` for what we
-/// do not have.
+/// `Invalid` for certificates that cannot be read, settings that make no sense, and what we do not have.
 pub(super) fn server(config: &Config, path: &Path) -> Result<Option<Arc<ServerConfig>>> {
-    build(config).map_err(|(kind, what)| Error::new(kind, format!("--http.config={}: {what}", path.display())))
+    build(config).map_err(|what| Error::new(Kind::Invalid, format!("--http.config={}: {what}", path.display())))
 }
 
-type Wrong = (Kind, String);
-
-fn invalid(what: impl Into<String>) -> Wrong {
-    (Kind::Invalid, what.into())
-}
+/// What is wrong, in words.
+type Wrong = String;
 
 fn build(config: &Config) -> std::result::Result<Option<Arc<ServerConfig>>, Wrong> {
     let tls = &config.tls;
@@ -38,26 +34,25 @@ fn build(config: &Config) -> std::result::Result<Option<Arc<ServerConfig>>, Wron
         return Ok(None);
     }
     if !has_cert {
-        return Err(invalid("missing one of cert or cert_file"));
+        return Err("missing one of cert or cert_file".to_owned());
     }
     if !has_key {
-        return Err(invalid("missing one of key or key_file"));
+        return Err("missing one of key or key_file".to_owned());
     }
     let chain = certificates("cert", &tls.cert, &tls.cert_file)?;
     let key = pem("key", &tls.key, &tls.key_file)?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| invalid("key holds no private key in PEM"))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| "key holds no private key in PEM".to_owned())?;
 
     let provider = Arc::new(provider(tls)?);
     let verifier = clients(tls, has_ca, &provider)?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(tls)?)
-        .map_err(|e| invalid(format!("versions and cipher suites do not go together: {e}")))?;
+        .map_err(|e| format!("versions and cipher suites do not go together: {e}"))?;
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut server =
-        builder.with_single_cert(chain, key).map_err(|e| invalid(format!("certificate and key do not go together: {e}")))?;
+    let mut server = builder.with_single_cert(chain, key).map_err(|e| format!("certificate and key do not go together: {e}"))?;
     server.alpn_protocols =
         if config.http.http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
     Ok(Some(Arc::new(server)))
@@ -68,14 +63,14 @@ fn pem(name: &str, text: &str, file: &str) -> std::result::Result<Vec<u8>, Wrong
     if file.is_empty() {
         return Ok(text.as_bytes().to_vec());
     }
-    std::fs::read(file).map_err(|e| invalid(format!("failed to read {name}_file ({file}): {e}")))
+    std::fs::read(file).map_err(|e| format!("failed to read {name}_file ({file}): {e}"))
 }
 
 fn certificates(name: &str, text: &str, file: &str) -> std::result::Result<Vec<CertificateDer<'static>>, Wrong> {
     let found = CertificateDer::pem_slice_iter(&pem(name, text, file)?).collect::<std::result::Result<Vec<_>, _>>();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(invalid(format!("{name} holds no certificate in PEM"))),
+        _ => Err(format!("{name} holds no certificate in PEM")),
     }
 }
 
@@ -83,16 +78,14 @@ fn versions(tls: &Tls) -> std::result::Result<Vec<&'static SupportedProtocolVers
     let number = |name: &str, text: &str, default| match text {
         "" => Ok(default),
         "TLS10" | "TLS11" | "TLS12" | "TLS13" => Ok(text[3..].parse::<u8>().unwrap_or(default)),
-        other => Err(invalid(format!("{name}: unknown TLS version: {other}"))),
+        other => Err(format!("{name}: unknown TLS version: {other}")),
     };
     let (min, max) = (number("min_version", &tls.min_version, 12)?, number("max_version", &tls.max_version, 13)?);
     let both = [(12, &rustls::version::TLS12), (13, &rustls::version::TLS13)];
     let chosen: Vec<_> = both.into_iter().filter(|(n, _)| (min..=max).contains(n)).map(|(_, version)| version).collect();
     match chosen.is_empty() {
-        true if max < 12 => {
-            Err((Kind::Unsupported, "TLS below 1.2 is not offered; set max_version to TLS12 or TLS13".to_owned()))
-        }
-        true => Err(invalid("min_version is above max_version")),
+        true if max < 12 => Err("TLS below 1.2 is not offered; set max_version to TLS12 or TLS13".to_owned()),
+        true => Err("min_version is above max_version".to_owned()),
         false => Ok(chosen),
     }
 }
@@ -107,7 +100,7 @@ fn provider(tls: &Tls) -> std::result::Result<CryptoProvider, Wrong> {
             |suite: &rustls::SupportedCipherSuite| suite.tls13().is_some() || tls.cipher_suites.contains(&name(suite));
         let known: Vec<String> = provider.cipher_suites.iter().map(name).collect();
         if let Some(other) = tls.cipher_suites.iter().find(|suite| !known.contains(suite)) {
-            return Err((Kind::Unsupported, format!("the cipher suite {other} is not offered; {} are", known.join(", "))));
+            return Err(format!("the cipher suite {other} is not offered; {} are", known.join(", ")));
         }
         provider.cipher_suites.retain(is_chosen);
     }
@@ -116,8 +109,8 @@ fn provider(tls: &Tls) -> std::result::Result<CryptoProvider, Wrong> {
             "CurveP256" => Ok(rustls::NamedGroup::secp256r1),
             "CurveP384" => Ok(rustls::NamedGroup::secp384r1),
             "X25519" => Ok(rustls::NamedGroup::X25519),
-            "CurveP521" => Err((Kind::Unsupported, "the curve CurveP521 is not offered".to_owned())),
-            other => Err(invalid(format!("unknown curve: {other}"))),
+            "CurveP521" => Err("the curve CurveP521 is not offered".to_owned()),
+            other => Err(format!("unknown curve: {other}")),
         };
         let wanted = tls.curve_preferences.iter().map(named).collect::<std::result::Result<Vec<_>, _>>()?;
         let offered = std::mem::take(&mut provider.kx_groups);
@@ -137,24 +130,24 @@ fn clients(
     };
     if tls.client_allowed_sans.is_some() {
         let what = "client_allowed_sans is not in this version; sign certificates of those who may connect by a CA of their own";
-        return Err((Kind::Unsupported, what.to_owned()));
+        return Err(what.to_owned());
     }
     let verified = || -> std::result::Result<_, Wrong> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates("client_ca", &tls.client_ca, &tls.client_ca_file)? {
-            roots.add(certificate).map_err(|e| invalid(format!("client_ca: {e}")))?;
+            roots.add(certificate).map_err(|e| format!("client_ca: {e}"))?;
         }
         Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)))
     };
-    let built = |e| invalid(format!("client_ca: {e}"));
+    let built = |e| format!("client_ca: {e}");
     match tls.client_auth_type.as_str() {
-        "" | "NoClientCert" if has_ca => Err(invalid("client CA's have been configured without a Client Auth Policy")),
+        "" | "NoClientCert" if has_ca => Err("client CA's have been configured without a Client Auth Policy".to_owned()),
         "" | "NoClientCert" => Ok(None),
         "RequestClientCert" => Ok(any(false)),
         "RequireAnyClientCert" | "RequireClientCert" => Ok(any(true)),
         "VerifyClientCertIfGiven" => Ok(Some(verified()?.allow_unauthenticated().build().map_err(built)?)),
         "RequireAndVerifyClientCert" => Ok(Some(verified()?.build().map_err(built)?)),
-        other => Err(invalid(format!("invalid ClientAuth: {other}"))),
+        other => Err(format!("invalid ClientAuth: {other}")),
     }
 }
 
