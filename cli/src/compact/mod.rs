@@ -13,7 +13,6 @@ use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions
 use blockyard::job::relabel::parse_rules;
 use blockyard::model::Millis;
 use blockyard::serve::compactor::Compactor;
-use blockyard::{Error, Kind, Result};
 
 pub(crate) use flags::Flags;
 use serve::Served;

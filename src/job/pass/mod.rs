@@ -7,8 +7,8 @@
 //!
 //! A compaction whose block would be downsampled in the same pass makes the coarser blocks on the way.
 
-mod downsample;
 mod beside;
+mod downsample;
 mod options;
 mod run;
 

@@ -220,8 +220,10 @@ impl Counts {
         match result {
             Ok(result) => {
                 counted.halted = result.errors.iter().any(|e| e.is_halt());
-                counted.iterations += u64::from(result.errors.is_empty());
-                counted.retries += u64::from(result.errors.iter().any(|e| !e.is_halt()));
+                let is_whole = result.errors.is_empty() && result.not_downsampled.is_empty();
+                counted.iterations += u64::from(is_whole);
+                let again = result.errors.iter().any(|e| !e.is_halt()) || !result.not_downsampled.is_empty();
+                counted.retries += u64::from(again);
             }
             Err(_) => counted.retries += 1,
         }
