@@ -7,6 +7,7 @@ mod serve;
 
 use std::sync::Arc;
 
+use blockyard::Result;
 use blockyard::job::Env;
 use blockyard::job::downsample::SeriesPolicy;
 use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult};
