@@ -105,10 +105,13 @@ fn join(group: &mut Group, chosen: &[usize]) {
     group.blocks.insert(place, made);
 }
 
+/// Ends of the oldest blocks that wait: to be compacted, and to be downsampled.
+type Oldest = (Option<Millis>, Option<Millis>);
+
 /// What waits longest in each group of `blocks`, of groups in which anything does; by key.
 pub fn waiting(blocks: &[CatalogBlock]) -> Vec<Waiting> {
     let done = Downsampled::of(blocks);
-    let mut groups: BTreeMap<(Millis, &LabelSet), (Option<Millis>, Option<Millis>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(Millis, &LabelSet), Oldest> = BTreeMap::new();
     let oldest = |known: &mut Option<Millis>, end: Millis| *known = Some(known.map_or(end, |known| known.min(end)));
     for block in blocks {
         let uncompacted = block.meta.compaction.level <= 1 && block.meta.resolution() == 0 && block.no_compact.is_none();
