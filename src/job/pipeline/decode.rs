@@ -189,14 +189,6 @@ fn entry(bytes: &[u8], position: u64, rules: &Rules, batch: &mut SeriesBatch) ->
             edited.as_slice()
         }
     };
-    if let Some(new) = &rules.labels {
-        for (name, value) in &mut batch.labels[first_label..] {
-            match (new.renumber(*name), new.renumber(*value)) {
-                (Some(n), Some(v)) => (*name, *value) = (n, v),
-                _ => return Err(bad(format!("symbol {name} or {value} was said to be unused"))),
-            }
-        }
-    }
     let (keep_from, keep_to) = rules.keep;
     let all = &batch.chunks[first_chunk..];
     let cut_front = all.iter().any(|c| c.max_time >= keep_from && c.min_time < keep_from);
@@ -207,6 +199,15 @@ fn entry(bytes: &[u8], position: u64, rules: &Rules, batch: &mut SeriesBatch) ->
     if batch.chunks.len() == first_chunk {
         batch.labels.truncate(first_label);
         return Ok(len);
+    }
+    // what is left out whole may be all that used a symbol
+    if let Some(new) = &rules.labels {
+        for (name, value) in &mut batch.labels[first_label..] {
+            match (new.renumber(*name), new.renumber(*value)) {
+                (Some(n), Some(v)) => (*name, *value) = (n, v),
+                _ => return Err(bad(format!("symbol {name} or {value} was said to be unused"))),
+            }
+        }
     }
     if let (Ok(labels), Ok(chunks)) = (u32::try_from(batch.labels.len()), u32::try_from(batch.chunks.len())) {
         batch.ends.push(Ends { labels, chunks });
