@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use blockyard::bucket::Object;
+use blockyard::bucket::{Bucket, Object};
+use blockyard::format::index::Index;
 use blockyard::format::meta::Meta;
+use blockyard::format::tombstones::{Interval, Tombstones};
 use blockyard::job::Env;
 use blockyard::job::compact::{CompactOutcome, SourceBlock, compact};
 use blockyard::job::downsample::{DownsampleTask, Levels, downsample};
@@ -132,4 +134,32 @@ fn special_values_of_two_weeks() {
 #[test]
 fn a_dense_block_of_two_days() {
     run("dense");
+}
+
+/// What tombstones delete is in no coarser block, and a level without samples is not written.
+#[tokio::test]
+async fn deleted_samples_stay_deleted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/downsample/dense/input");
+    let mut objects = Vec::new();
+    gather(&folder, &folder, &mut objects);
+    let id: BlockId = objects[0].0.split_once('/').expect("a key").0.parse().expect("a block");
+    let dir = TempDir::new().expect("scratch");
+    let env = merge::env(Bucket::memory(), 2, &dir);
+    merge::fill(&env.bucket, &objects).await;
+    let five = Levels { five: true, hour: false };
+    let whole = make(&env, &WAYS[0], id, five).await;
+
+    let index = env.bucket.get(&format!("{id}/index"), 1 << 30).await.expect("an index");
+    let index = Index::open(&index[..]).expect("an index");
+    let list = index.all_postings().expect("postings");
+    let all: Vec<u64> = (0..list.len()).filter_map(|at| list.get(at)).map(u64::from).collect();
+    let everything = Interval { min: i64::MIN, max: i64::MAX };
+    for (deleted, left) in [(1, whole[0].stats.num_series - 1), (all.len(), 0)] {
+        let mut tombstones = Tombstones::default();
+        all[..deleted].iter().for_each(|&series| tombstones.add(series, everything));
+        env.bucket.put(&format!("{id}/tombstones"), tombstones.encode().into()).await.expect("put");
+        let made = make(&env, &WAYS[0], id, five).await;
+        assert_eq!(made.iter().map(|m| m.stats.num_series).sum::<u64>(), left, "{deleted} series deleted");
+        assert_eq!(made.len(), usize::from(left > 0), "{deleted} series deleted");
+    }
 }
