@@ -4,7 +4,7 @@
 //! (`--http.config`) it speaks TLS and asks for passwords; the file is read again for every connection and
 //! every request, so that new certificates and users count at once.
 //!
-//! *Memory*: at most [`CONNECTIONS`] connections, each with one request of at most [`BODY_BYTES`].
+//! *Memory*: at most `CONNECTIONS` connections, each with one request of at most `BODY_BYTES`.
 
 mod answer;
 mod auth;
