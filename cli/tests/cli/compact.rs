@@ -103,7 +103,7 @@ fn a_waiting_compactor_stops_on_a_signal() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("bucket")).unwrap();
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_blockyard"))
-            .args(["compact", "--wait", "--wait-interval=1h", "--downsampling.disable", &objstore(dir.path())])
+            .args(["compact", "--wait", "--wait-interval=1h", "--downsampling.disable", "--http-address=", &objstore(dir.path())])
             .current_dir(dir.path())
             .stderr(std::process::Stdio::piped())
             .spawn()
