@@ -1,22 +1,14 @@
 //! How much is left to do in a bucket, and what waits longest: figures for metrics, from metas alone.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use crate::format::meta::Meta;
 use crate::job::catalog::CatalogBlock;
-use crate::job::group::{Group, groups};
+use crate::job::downsample::Covered;
+use crate::job::group::groups;
 use crate::job::pass::PassOptions;
-use crate::job::plan::{Step, plan_group};
-use crate::model::{BlockId, LabelSet, Millis};
-
-const HOUR: Millis = 3_600_000;
-
-/// Milliseconds between samples of the first step of downsampling.
-const FIVE_MINUTES: Millis = 300_000;
-
-/// How long a block has to be, in milliseconds, before it is downsampled; by its resolution.
-const DOWNSAMPLED_FROM: [(Millis, Millis); 2] = [(0, 40 * HOUR), (FIVE_MINUTES, 240 * HOUR)];
+use crate::job::plan::Replay;
+use crate::job::retain::{has_expired, keep_of};
+use crate::model::{LabelSet, Millis};
 
 /// How much is left to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,61 +40,20 @@ pub struct Waiting {
 pub fn todo(blocks: &[CatalogBlock], options: &PassOptions, now: Millis) -> Todo {
     let mut todo = Todo::default();
     if options.downsampling {
-        let done = Downsampled::of(blocks);
-        todo.downsample_blocks = blocks.iter().filter(|b| done.lacks(b)).count();
+        let covered = Covered::by(blocks);
+        todo.downsample_blocks = blocks.iter().filter(|b| lacks_a_level(b, &covered)).count();
     }
-    let kept = |resolution| match resolution {
-        0 => options.retention_raw,
-        FIVE_MINUTES => options.retention_5m,
-        _ => options.retention_1h,
-    };
-    let is_old = |b: &&CatalogBlock| {
-        let kept = kept(b.meta.resolution());
-        kept != 0 && now > b.meta.max_time.saturating_add(kept)
-    };
-    todo.deletion_blocks = blocks.iter().filter(is_old).count();
+    todo.deletion_blocks = blocks.iter().filter(|b| has_expired(b, keep_of(options, &b.labels), now)).count();
     // sizes of what is not there yet are not known
     let options = PassOptions { block_max_index_bytes: u64::MAX, ..options.clone() };
-    for mut group in groups(blocks.to_vec()) {
-        // a step makes fewer blocks, or takes the tombstones of one away
-        for _ in 0..2 * group.blocks.len() {
-            let Ok(Step::Compact(chosen, _)) = plan_group(&group, &options).step else { break };
+    for group in groups(blocks.to_vec()) {
+        let mut steps = Replay::new(group, &options);
+        while let Ok(Some(joined)) = steps.step() {
             todo.compactions += 1;
-            todo.compaction_blocks += chosen.len();
-            join(&mut group, &chosen);
+            todo.compaction_blocks += joined.len();
         }
     }
     todo
-}
-
-/// Puts in place of the chosen blocks what would be made of them.
-fn join(group: &mut Group, chosen: &[usize]) {
-    let mut inputs: Vec<CatalogBlock> = Vec::with_capacity(chosen.len());
-    let mut at = 0;
-    group.blocks.retain(|block| {
-        let goes = chosen.contains(&at);
-        if goes {
-            inputs.push(block.clone());
-        }
-        at += 1;
-        !goes
-    });
-    let Some(mut made) = inputs.first().cloned() else { return };
-    let mut meta = Meta::clone(&made.meta);
-    for input in &inputs {
-        meta.min_time = meta.min_time.min(input.meta.min_time);
-        meta.max_time = meta.max_time.max(input.meta.max_time);
-        meta.compaction.level = meta.compaction.level.max(input.meta.compaction.level);
-    }
-    let mut sources: Vec<BlockId> = inputs.iter().flat_map(|b| b.meta.sources().iter().copied()).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    meta.compaction.sources = sources;
-    meta.compaction.level += 1;
-    meta.stats.num_tombstones = 0;
-    made.meta = Arc::new(meta);
-    let place = group.blocks.partition_point(|b| (b.meta.min_time, b.id) < (made.meta.min_time, made.id));
-    group.blocks.insert(place, made);
 }
 
 /// Ends of the oldest blocks that wait: to be compacted, and to be downsampled.
@@ -110,12 +61,12 @@ type Oldest = (Option<Millis>, Option<Millis>);
 
 /// What waits longest in each group of `blocks`, of groups in which anything does; by key.
 pub fn waiting(blocks: &[CatalogBlock]) -> Vec<Waiting> {
-    let done = Downsampled::of(blocks);
+    let covered = Covered::by(blocks);
     let mut groups: BTreeMap<(Millis, &LabelSet), Oldest> = BTreeMap::new();
     let oldest = |known: &mut Option<Millis>, end: Millis| *known = Some(known.map_or(end, |known| known.min(end)));
     for block in blocks {
         let uncompacted = block.meta.compaction.level <= 1 && block.meta.resolution() == 0 && block.no_compact.is_none();
-        let undownsampled = done.lacks(block);
+        let undownsampled = lacks_a_level(block, &covered);
         if uncompacted || undownsampled {
             let group = groups.entry((block.meta.resolution(), &block.labels)).or_default();
             if uncompacted {
@@ -135,40 +86,22 @@ pub fn waiting(blocks: &[CatalogBlock]) -> Vec<Waiting> {
     groups.into_iter().map(waiting).collect()
 }
 
-/// Which sources there are at the lower resolutions.
-struct Downsampled<'a> {
-    five_minutes: HashSet<&'a BlockId>,
-    one_hour: HashSet<&'a BlockId>,
-}
-
-impl<'a> Downsampled<'a> {
-    fn of(blocks: &'a [CatalogBlock]) -> Self {
-        let mut done = Downsampled { five_minutes: HashSet::new(), one_hour: HashSet::new() };
-        for block in blocks {
-            match block.meta.resolution() {
-                0 => {}
-                FIVE_MINUTES => done.five_minutes.extend(block.meta.sources()),
-                _ => done.one_hour.extend(block.meta.sources()),
-            }
-        }
-        done
-    }
-
-    /// Whether a block is long enough to be downsampled, may be, and is not.
-    fn lacks(&self, block: &CatalogBlock) -> bool {
-        let resolution = block.meta.resolution();
-        let Some((_, from)) = DOWNSAMPLED_FROM.iter().find(|(of, _)| *of == resolution) else { return false };
-        let done = if resolution == 0 { &self.five_minutes } else { &self.one_hour };
-        block.no_downsample.is_none()
-            && block.meta.max_time.saturating_sub(block.meta.min_time) >= *from
-            && block.meta.sources().iter().any(|source| !done.contains(source))
-    }
+/// Whether a block is long enough to be downsampled, may be, and is not.
+fn lacks_a_level(block: &CatalogBlock, covered: &Covered) -> bool {
+    let (resolution, length) = (block.meta.resolution(), block.meta.time_range().len_ms());
+    block.no_downsample.is_none() && !covered.due(resolution, length, block.meta.sources()).is_empty()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
+    use super::*;
+    use crate::format::meta::Meta;
+    use crate::model::BlockId;
+    use crate::series::aggregate::FIVE_MINUTES;
+
+    const HOUR: Millis = 3_600_000;
     const NOW: Millis = 1_000 * HOUR;
 
     /// A block of cluster a, from and to in hours.

@@ -4,10 +4,10 @@
 //! counts as what its sources became, so that they are not downsampled again beside it; and a raw block that
 //! is due for both levels is read once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::job::catalog::CatalogBlock;
@@ -214,14 +214,14 @@ pub fn plan(blocks: &[CatalogBlock], ranges: &[Millis]) -> (Vec<Due>, Vec<Never>
 
 /// Blocks by group, to say what can still grow.
 struct Windows<'a> {
-    groups: HashMap<(Millis, Arc<LabelSet>), Vec<&'a CatalogBlock>>,
+    groups: FxHashMap<(Millis, &'a LabelSet), Vec<&'a CatalogBlock>>,
 }
 
 impl<'a> Windows<'a> {
     fn of(blocks: &'a [CatalogBlock]) -> Self {
-        let mut groups: HashMap<_, Vec<&CatalogBlock>> = HashMap::new();
+        let mut groups: FxHashMap<_, Vec<&CatalogBlock>> = FxHashMap::default();
         for block in blocks {
-            groups.entry((block.meta.resolution(), block.labels.clone())).or_default().push(block);
+            groups.entry((block.meta.resolution(), &*block.labels)).or_default().push(block);
         }
         Windows { groups }
     }
@@ -239,7 +239,7 @@ impl<'a> Windows<'a> {
         };
         let start = block.meta.min_time.div_euclid(range).saturating_mul(range);
         let end = start.saturating_add(range);
-        let group = self.groups.get(&(block.meta.resolution(), block.labels.clone()))?;
+        let group = self.groups.get(&(block.meta.resolution(), &*block.labels))?;
         let newest = group.iter().map(|b| b.meta.min_time).max()?;
         if newest < end {
             return None; // more may come
@@ -268,6 +268,8 @@ impl Due {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::format::meta::Meta;
 

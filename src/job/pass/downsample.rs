@@ -1,19 +1,16 @@
 //! Downsampling within a pass: what is due when nothing is left to compact, and what can be made on the way of
 //! a compaction.
 
-use std::sync::Arc;
-
+use super::PassOptions;
 use super::run::{Compactor, Pass, Seen};
-use super::{MAX_LEVEL, PassOptions};
 use crate::error::Result;
-use crate::format::meta::{self, Meta};
 use crate::job::catalog::CatalogBlock;
 use crate::job::compact::CompactTask;
 use crate::job::downsample::{Covered, DownsampleOptions, Levels, SeriesPolicy, each, plan};
 use crate::job::group::Group;
-use crate::job::plan::{Step, plan_group};
+use crate::job::plan::{Replay, joined};
 use crate::job::{Event, Level};
-use crate::model::{BlockId, TimeRange};
+use crate::model::BlockId;
 
 impl<C: Compactor> Pass<'_, C> {
     /// Downsamples what `seen` has, and what came of it, with a look at the bucket in between; returns what was
@@ -79,9 +76,9 @@ impl<'a> Ahead<'a> {
         if !self.options.downsampling {
             return Levels::default();
         }
-        let result = merged(group, chosen);
+        let result = joined(group, chosen);
         let levels = self.covered.due(group.resolution, result.meta.time_range().len_ms(), result.meta.sources());
-        if levels.is_empty() || !self.stays(group, chosen, result) { Levels::default() } else { levels }
+        if levels.is_empty() || !self.stays(group, chosen, result.id) { Levels::default() } else { levels }
     }
 
     /// Has `task` make them.
@@ -92,57 +89,17 @@ impl<'a> Ahead<'a> {
         task.choose = self.options.downsample_policy.as_ref().map(SeriesPolicy::choice);
     }
 
-    /// Whether `result` is still there when nothing is left to compact: the steps that follow, played on metas.
-    fn stays(&self, group: &Group, chosen: &[usize], result: CatalogBlock) -> bool {
-        let id = result.id;
-        let mut group = replaced(group, chosen, result);
-        // each turn leaves fewer blocks, or rewrites one for its tombstones, of which the result has none
-        for _ in 0..group.blocks.len() + MAX_LEVEL {
-            let decided = plan_group(&group, self.options);
-            let Ok(Step::Compact(next, _)) = decided.step else { return true };
-            if next.iter().any(|&at| group.blocks[at].id == id) {
-                return false;
+    /// Whether what `chosen` become is still there when nothing is left to compact: the steps that follow,
+    /// played on metas.
+    fn stays(&self, group: &Group, chosen: &[usize], result: BlockId) -> bool {
+        let mut steps = Replay::new(group.clone(), self.options);
+        steps.join(chosen);
+        loop {
+            match steps.step() {
+                Ok(Some(joined)) if joined.contains(&result) => return false,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return true,
             }
-            let result = merged(&group, &next);
-            group = replaced(&group, &next, result);
-            group.blocks.retain(|b| !decided.marks.iter().any(|m| m.block == b.id));
         }
-        false
     }
-}
-
-/// The block that `chosen` become, as far as a planner looks at it; its id is that of the first with all bits
-/// of chance set, which no other block has.
-fn merged(group: &Group, chosen: &[usize]) -> CatalogBlock {
-    let metas: Vec<&Meta> = chosen.iter().map(|&at| &*group.blocks[at].meta).collect();
-    let range = metas.iter().map(|m| m.time_range()).reduce(TimeRange::union).unwrap_or(TimeRange::new(0, 0));
-    let newest = chosen.iter().map(|&at| group.blocks[at].id.created()).max().unwrap_or_default();
-    let mut meta = Meta { ulid: BlockId::from_parts(newest, u128::MAX >> 48), ..Meta::default() };
-    (meta.min_time, meta.max_time) = (range.start, range.end);
-    meta.thanos.downsample.resolution = group.resolution;
-    meta.stats.num_series = metas.iter().map(|m| m.stats.num_series).max().unwrap_or_default();
-    meta.compaction.sources = metas.iter().flat_map(|m| m.sources().iter().copied()).collect();
-    meta.compaction.sources.sort_unstable();
-    meta.compaction.sources.dedup();
-    let index_bytes = chosen.iter().map(|&at| group.blocks[at].index_bytes()).fold(0, u64::saturating_add);
-    let size_bytes = i64::try_from(index_bytes).unwrap_or(i64::MAX);
-    meta.thanos.files = vec![meta::File { rel_path: "index".into(), size_bytes, ..Default::default() }];
-    CatalogBlock {
-        id: meta.ulid,
-        meta: Arc::new(meta),
-        labels: group.labels.clone(),
-        objects: Arc::new([]),
-        deletion: None,
-        no_compact: None,
-        no_downsample: None,
-    }
-}
-
-/// The group with `result` in place of `chosen`.
-fn replaced(group: &Group, chosen: &[usize], result: CatalogBlock) -> Group {
-    let stays = |(at, block): (usize, &CatalogBlock)| (!chosen.contains(&at)).then(|| block.clone());
-    let mut blocks: Vec<CatalogBlock> = group.blocks.iter().enumerate().filter_map(stays).collect();
-    blocks.push(result);
-    blocks.sort_by_key(|b| (b.meta.min_time, b.id));
-    Group { key: group.key.clone(), labels: group.labels.clone(), resolution: group.resolution, blocks }
 }

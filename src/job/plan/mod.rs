@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 pub use limits::{Limits, PlannedMark, next_step_within};
-pub use replay::{Replayed, replay};
+pub use replay::{Replay, Replayed, joined, replay};
 pub use step::{Nothing, Piece, Step, Why, next_step};
 pub use text::{duration_text, size_text};
 

@@ -1,48 +1,99 @@
-//! A group once all its steps are done: the planner over metas alone, as if each plan had been carried out.
+//! A group once its steps are done: the planner over metas alone, as if each plan had been carried out.
 
 use std::sync::Arc;
 
 use super::{Step, plan_group};
-use crate::error::Error;
-use crate::format::meta::Meta;
+use crate::error::{Error, Result};
+use crate::format::meta::{self, Meta};
 use crate::job::catalog::CatalogBlock;
 use crate::job::group::Group;
 use crate::job::pass::PassOptions;
-use crate::model::TimeRange;
+use crate::model::{BlockId, TimeRange};
 
 /// What becomes of a group.
 #[derive(Debug)]
 pub struct Replayed {
-    /// Its blocks in the end, by minimum time. A block that was joined has the id of its first input, the
-    /// sources of all, and no objects.
+    /// Its blocks in the end, by minimum time, as [`joined`] makes them.
     pub blocks: Vec<CatalogBlock>,
     /// Why the group has to wait for a person before it goes on, if it has to.
     pub waits: Option<Error>,
 }
 
 /// Takes every step of a group that can be taken with the blocks that are there.
-pub fn replay(mut group: Group, options: &PassOptions) -> Replayed {
-    // a step joins blocks, marks them or drops tombstones, so there is an end; a fault of ours must not hang a pass
-    let limit = 3 * group.blocks.len() + 1;
-    for _ in 0..limit {
-        let decided = plan_group(&group, options);
-        for mark in &decided.marks {
-            let marked = || crate::format::marks::NoCompactMark::new(mark.block, 0, mark.reason, &*mark.details).into();
-            group.blocks.iter_mut().filter(|b| b.id == mark.block).for_each(|b| b.no_compact = Some(marked()));
-        }
-        match decided.step {
-            Ok(Step::Compact(chosen, _)) => join(&mut group, &chosen),
-            Ok(Step::Nothing(_)) => break,
-            Err(error) => return Replayed { blocks: group.blocks, waits: Some(error) },
+pub fn replay(group: Group, options: &PassOptions) -> Replayed {
+    let mut steps = Replay::new(group, options);
+    loop {
+        match steps.step() {
+            Ok(Some(_)) => {}
+            Ok(None) => return Replayed { blocks: steps.group.blocks, waits: None },
+            Err(error) => return Replayed { blocks: steps.group.blocks, waits: Some(error) },
         }
     }
-    Replayed { blocks: group.blocks, waits: None }
 }
 
-/// Puts one block in the place of several.
-fn join(group: &mut Group, chosen: &[usize]) {
+/// The steps of a group, one at a time.
+#[derive(Debug)]
+pub struct Replay<'a> {
+    group: Group,
+    options: &'a PassOptions,
+    /// A step joins blocks, marks them or drops tombstones, so there is an end; a fault of ours must not hang a pass.
+    steps_left: usize,
+}
+
+impl<'a> Replay<'a> {
+    /// Before the first step.
+    pub fn new(group: Group, options: &'a PassOptions) -> Self {
+        let steps_left = 3 * group.blocks.len() + 1;
+        Replay { group, options, steps_left }
+    }
+
+    /// Takes the next step; returns the blocks that went into it, and nothing when there is none left.
+    ///
+    /// # Errors
+    /// What a person has to look at before the group goes on.
+    pub fn step(&mut self) -> Result<Option<Vec<BlockId>>> {
+        if self.steps_left == 0 {
+            return Ok(None);
+        }
+        self.steps_left -= 1;
+        let decided = plan_group(&self.group, self.options);
+        for mark in &decided.marks {
+            let marked = || crate::format::marks::NoCompactMark::new(mark.block, 0, mark.reason, &*mark.details).into();
+            self.group.blocks.iter_mut().filter(|b| b.id == mark.block).for_each(|b| b.no_compact = Some(marked()));
+        }
+        match decided.step? {
+            Step::Compact(chosen, _) => Ok(Some(self.join(&chosen))),
+            Step::Nothing(_) => Ok(None),
+        }
+    }
+
+    /// Puts one block in the place of the `chosen`; returns their ids.
+    pub fn join(&mut self, chosen: &[usize]) -> Vec<BlockId> {
+        let joined = joined(&self.group, chosen);
+        let mut gone = Vec::with_capacity(chosen.len());
+        let mut at = 0;
+        self.group.blocks.retain(|block| {
+            let goes = chosen.contains(&at);
+            if goes {
+                gone.push(block.id);
+            }
+            at += 1;
+            !goes
+        });
+        self.group.blocks.push(joined);
+        self.group.blocks.sort_by_key(|b| (b.meta.min_time, b.id));
+        gone
+    }
+}
+
+/// The block that `chosen` become, as far as a planner looks at it: it has the id of the first of them, the
+/// sources of all, an index as long as theirs together, and no objects.
+///
+/// # Panics
+/// When nothing is chosen.
+pub fn joined(group: &Group, chosen: &[usize]) -> CatalogBlock {
     let inputs: Vec<&CatalogBlock> = chosen.iter().map(|&at| &group.blocks[at]).collect();
-    let Some(&first) = inputs.first() else { return };
+    let first = inputs[0];
     let range = inputs.iter().map(|b| b.meta.time_range()).fold(first.meta.time_range(), TimeRange::union);
     let mut meta = Meta { ulid: first.id, min_time: range.start, max_time: range.end, version: 1, ..Meta::default() };
     meta.compaction.level = 1 + inputs.iter().map(|b| b.meta.compaction.level).max().unwrap_or_default();
@@ -53,7 +104,10 @@ fn join(group: &mut Group, chosen: &[usize]) {
     meta.stats.num_series = inputs.iter().map(|b| b.meta.stats.num_series).max().unwrap_or_default();
     meta.thanos.labels = first.meta.thanos.labels.clone();
     meta.thanos.downsample.resolution = group.resolution;
-    let joined = CatalogBlock {
+    let index_bytes = inputs.iter().map(|b| b.index_bytes()).fold(0, u64::saturating_add);
+    let size_bytes = i64::try_from(index_bytes).unwrap_or(i64::MAX);
+    meta.thanos.files = vec![meta::File { rel_path: "index".into(), size_bytes, ..Default::default() }];
+    CatalogBlock {
         id: first.id,
         meta: Arc::new(meta),
         labels: group.labels.clone(),
@@ -61,21 +115,13 @@ fn join(group: &mut Group, chosen: &[usize]) {
         deletion: None,
         no_compact: None,
         no_downsample: None,
-    };
-    let mut at = 0;
-    group.blocks.retain(|_| {
-        at += 1;
-        !chosen.contains(&(at - 1))
-    });
-    group.blocks.push(joined);
-    group.blocks.sort_by_key(|b| (b.meta.min_time, b.id));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::job::group::groups;
-    use crate::model::BlockId;
 
     const HOUR: i64 = 3_600_000;
 

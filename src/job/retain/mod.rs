@@ -137,7 +137,7 @@ pub fn plan(blocks: &[CatalogBlock], options: &PassOptions, now: Millis) -> Rete
 }
 
 /// Whether the last sample of a block is older than it is to be kept; the end of a block counts in whole seconds.
-fn has_expired(block: &CatalogBlock, keep: Keep, now: Millis) -> bool {
+pub(crate) fn has_expired(block: &CatalogBlock, keep: Keep, now: Millis) -> bool {
     let retention = keep.of(block.meta.resolution());
     retention != 0 && is_older(block.meta.max_time, retention, now)
 }

@@ -15,6 +15,7 @@ use crate::block::retire::{self, Marked};
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::{NO_COMPACT_MARK_FILE, texts};
 use crate::format::meta::{IndexStats, Meta, Stats};
+use crate::job::mark;
 use crate::job::pipeline::{self, Built, Content, HashFunc, Join, Output, SourceBlock, Work};
 use crate::job::{Env, Event, JobId, Level};
 use crate::model::{BlockId, Timestamp};
@@ -64,7 +65,7 @@ pub enum Fate {
 /// where the change log cannot be written.
 pub async fn run(env: &Env, plan: &Plan, request: &Request, options: &Options, done: &mut dyn FnMut(&Rewritten)) -> Result<()> {
     for old in plan.done.iter().filter(|d| options.delete_blocks && !d.marked) {
-        retire::mark_for_deletion(&env.bucket, old.block, env.clock.now(), REWRITTEN).await?;
+        mark::replaced(env, old.block, REWRITTEN).await?;
     }
     let mut touched: BTreeMap<usize, bool> = BTreeMap::new();
     for planned in plan.blocks.iter().filter(|_| options.skip_untouched) {
@@ -123,8 +124,7 @@ async fn rewrite(env: &Env, job: JobId, planned: &PlannedBlock, request: &Reques
         None => Fate::Emptied,
         Some(built) => Fate::Written(Box::new(appear(env, planned, request, built).await?)),
     };
-    let marked = options.delete_blocks
-        && retire::mark_for_deletion(&env.bucket, block.id, env.clock.now(), REWRITTEN).await? != Marked::NoBlock;
+    let marked = options.delete_blocks && mark::replaced(env, block.id, REWRITTEN).await? != Marked::NoBlock;
     Ok(Rewritten { block: block.id, fate, marked })
 }
 
@@ -133,7 +133,7 @@ async fn appear(env: &Env, planned: &PlannedBlock, request: &Request, built: &Bu
     let old = planned.block.id;
     let meta = describe(env, planned, request, built)?;
     let details = format!("{REWRITTEN} as {}", planned.id);
-    let marked = retire::mark_no_compact(&env.bucket, old, env.clock.now(), texts::MANUAL, &details).await?;
+    let marked = mark::no_compact(env, old, texts::MANUAL, &details).await?;
     if marked == Marked::NoBlock {
         crate::block::discard(&env.bucket, planned.id).await?;
         return Err(Error::new(Kind::Conflict, "the block was deleted while it was rewritten").block(old).next("look again"));
