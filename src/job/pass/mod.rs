@@ -11,6 +11,7 @@ mod beside;
 mod downsample;
 mod options;
 mod run;
+mod step;
 
 pub use crate::job::compact::HashFunc;
 pub use beside::Beside;
