@@ -117,18 +117,24 @@ pub fn plan(blocks: &[CatalogBlock], options: &PassOptions, now: Millis) -> Rete
         return plan;
     }
     let mut future = Future::new(blocks, options, now);
+    let mut fates: Vec<(&CatalogBlock, Fate)> = Vec::with_capacity(candidates.len());
     for block in candidates {
-        let keep = keep_of(options, &block.labels);
+        let fate = if options.downsampling { future.fate(block, keep_of(options, &block.labels)) } else { Fate::Free };
+        fates.push((block, fate));
+    }
+    let needed = future.needed(&fates);
+    for (block, fate) in fates {
         let (resolution, max_time) = (block.meta.resolution(), block.meta.max_time);
-        let (retention, bytes) = (keep.of(resolution), block.bytes());
-        match if options.downsampling { future.fate(block, keep) } else { Fate::Free } {
-            Fate::Owed(owes) => {
-                plan.held.push(Held { block: block.id, resolution, max_time, retention, bytes, owes });
-            }
-            Fate::Free => plan.expired.push(Expired { block: block.id, resolution, max_time, retention, bytes, lost: None }),
-            Fate::Never(why) => {
-                plan.expired.push(Expired { block: block.id, resolution, max_time, retention, bytes, lost: Some(why) });
-            }
+        let (retention, bytes) = (keep_of(options, &block.labels).of(resolution), block.bytes());
+        let (owes, lost) = match fate {
+            Fate::Owed(owes) => (Some(owes), None),
+            _ if needed.contains(&block.id) => (Some(Owes::Others), None),
+            Fate::Free => (None, None),
+            Fate::Never(why) => (None, Some(why)),
+        };
+        match owes {
+            Some(owes) => plan.held.push(Held { block: block.id, resolution, max_time, retention, bytes, owes }),
+            None => plan.expired.push(Expired { block: block.id, resolution, max_time, retention, bytes, lost }),
         }
     }
     plan.expired.sort_by_key(|e| e.block);

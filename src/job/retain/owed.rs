@@ -5,19 +5,19 @@
 //! it: while a window in which a block might still be joined is open, the block is held too, for as long as an
 //! upload may take behind the end of the window.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Keep, is_older};
+use super::{Keep, is_older, keep_of};
 use crate::job::catalog::CatalogBlock;
 use crate::job::clean::GIVEN_UP_AFTER;
 use crate::job::downsample::{Covered, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR};
 use crate::job::group::groups;
 use crate::job::pass::PassOptions;
 use crate::job::plan::replay;
-use crate::model::{LabelSet, Millis};
+use crate::model::{BlockId, LabelSet, Millis};
 use crate::series::aggregate::{FIVE_MINUTES, ONE_HOUR};
 
 /// What an expired block is held for.
@@ -34,6 +34,8 @@ pub enum Owes {
         /// Milliseconds between samples.
         to: Millis,
     },
+    /// Nothing is ever made of it, but without it less would be made of other blocks with its labels.
+    Others,
     /// It is too short to be downsampled, and may still be joined with blocks to come.
     Window {
         /// When nothing more is waited for, in milliseconds since the Unix epoch.
@@ -80,6 +82,15 @@ pub(super) struct Future<'a> {
     ends: HashMap<Arc<LabelSet>, End>,
 }
 
+/// Blocks of one set of labels that have expired.
+#[derive(Default)]
+struct Leaving<'a> {
+    free: HashSet<BlockId>,
+    never: Vec<&'a CatalogBlock>,
+    /// Those that something is to be made of.
+    held: Vec<&'a CatalogBlock>,
+}
+
 /// What the blocks of one set of labels come to.
 struct End {
     blocks: Vec<CatalogBlock>,
@@ -95,25 +106,11 @@ impl<'a> Future<'a> {
 
     /// What becomes of `block`, which has expired.
     pub(super) fn fate(&mut self, block: &CatalogBlock, keep: Keep) -> Fate {
-        let is_kept = |resolution| keep.of(resolution) == 0 || !is_older(block.meta.max_time, keep.of(resolution), self.now);
-        let (keep_5m, keep_1h) = (is_kept(FIVE_MINUTES), is_kept(ONE_HOUR));
-        let sources = block.meta.sources();
-        let (has_5m, has_1h) = (self.covered.has(FIVE_MINUTES, sources), self.covered.has(ONE_HOUR, sources));
-        let wanted: &[Millis] = match block.meta.resolution() {
-            // what becomes of the 5m block is its own affair
-            0 if has_5m => &[],
-            0 => match (keep_5m, keep_1h && !has_1h) {
-                (true, true) => &[FIVE_MINUTES, ONE_HOUR],
-                (true, false) => &[FIVE_MINUTES],
-                (false, true) => &[ONE_HOUR],
-                (false, false) => &[],
-            },
-            FIVE_MINUTES if keep_1h && !has_1h => &[ONE_HOUR],
-            _ => &[],
-        };
+        let wanted = self.wanted(block, keep);
         if wanted.is_empty() {
             return Fate::Free;
         }
+        let sources = block.meta.sources();
         if sources.is_empty() {
             return Fate::Never(Never::NoSources);
         }
@@ -133,6 +130,70 @@ impl<'a> Future<'a> {
             (Never::TooShort, Some(why)) => Fate::Owed(Owes::Person { why: why.clone() }),
             (never, _) => Fate::Never(never),
         }
+    }
+
+    /// Resolutions that would be kept of `block` and are not there; any of them is enough.
+    fn wanted(&self, block: &CatalogBlock, keep: Keep) -> &'static [Millis] {
+        let is_kept = |resolution| keep.of(resolution) == 0 || !is_older(block.meta.max_time, keep.of(resolution), self.now);
+        let (keep_5m, keep_1h) = (is_kept(FIVE_MINUTES), is_kept(ONE_HOUR));
+        let sources = block.meta.sources();
+        let (has_5m, has_1h) = (self.covered.has(FIVE_MINUTES, sources), self.covered.has(ONE_HOUR, sources));
+        match block.meta.resolution() {
+            // what becomes of the 5m block is its own affair
+            0 if has_5m => &[],
+            0 => match (keep_5m, keep_1h && !has_1h) {
+                (true, true) => &[FIVE_MINUTES, ONE_HOUR],
+                (true, false) => &[FIVE_MINUTES],
+                (false, true) => &[ONE_HOUR],
+                (false, false) => &[],
+            },
+            FIVE_MINUTES if keep_1h && !has_1h => &[ONE_HOUR],
+            _ => &[],
+        }
+    }
+
+    /// Which blocks of which nothing coarser is ever made have to stay all the same: those without which a block
+    /// that is held would get less than with them, as the newest of a group, behind which a window is closed.
+    ///
+    /// The oldest go as long as that does no harm, those of each set of labels by themselves.
+    pub(super) fn needed(&self, fates: &[(&CatalogBlock, Fate)]) -> HashSet<BlockId> {
+        let mut sets: HashMap<&LabelSet, Leaving<'_>> = HashMap::new();
+        for (block, fate) in fates {
+            let leaving = sets.entry(&block.labels).or_default();
+            match fate {
+                Fate::Free => _ = leaving.free.insert(block.id),
+                Fate::Never(_) => leaving.never.push(block),
+                Fate::Owed(Owes::Downsampling { .. } | Owes::Compaction { .. }) => leaving.held.push(block),
+                Fate::Owed(_) => {}
+            }
+        }
+        let mut needed = HashSet::new();
+        for (labels, mut leaving) in sets.into_iter().filter(|(_, l)| !l.never.is_empty() && !l.held.is_empty()) {
+            leaving.never.sort_by_key(|block| (block.meta.max_time, block.id));
+            let without = |count: usize| {
+                let gone: HashSet<BlockId> = leaving.never[..count].iter().map(|b| b.id).collect();
+                let stays = |b: &&CatalogBlock| *b.labels == *labels && !gone.contains(&b.id) && !leaving.free.contains(&b.id);
+                End::of(self.blocks.iter().filter(stays).cloned().collect(), self.covered.clone(), self.options).covered
+            };
+            let (keep, all) = (keep_of(self.options, labels), without(0));
+            let harms = |count: usize| {
+                let less = without(count);
+                leaving.held.iter().any(|block| {
+                    let (sources, mut wanted) = (block.meta.sources(), self.wanted(block, keep).iter());
+                    wanted.any(|&resolution| all.has(resolution, sources) && !less.has(resolution, sources))
+                })
+            };
+            let (mut harmless, mut harmful) = (0, leaving.never.len());
+            if !harms(harmful) {
+                continue;
+            }
+            while harmful - harmless > 1 {
+                let middle = harmless.midpoint(harmful);
+                *(if harms(middle) { &mut harmful } else { &mut harmless }) = middle;
+            }
+            needed.extend(leaving.never[harmless..].iter().map(|b| b.id));
+        }
+        needed
     }
 
     /// Plays the future of the blocks with these labels, once.

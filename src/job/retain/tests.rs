@@ -193,6 +193,57 @@ fn a_window_is_waited_for_while_it_is_open_and_two_days_longer() {
     assert_eq!((expired(&alone), alone.expired[0].lost), (vec![1], Some(Never::Failed)));
 }
 
+/// Two weeks of blocks of two days and the first hours behind, of a group of which nothing comes any more.
+fn silent() -> Vec<CatalogBlock> {
+    let days = (0..7).map(|n| block(1 + n, 0, 2 * n * DAY, 2 * (n + 1) * DAY));
+    let hours = (0..3).map(|n| block(11 + n, 0, 14 * DAY + 2 * HOUR * n, 14 * DAY + 2 * HOUR * (n + 1)));
+    days.chain(hours).collect()
+}
+
+#[test]
+fn the_newest_block_stays_while_a_window_before_it_is_to_be_joined() {
+    let options = downsampling(40 * HOUR, 12 * DAY, 0);
+    // two days after the window behind is closed, and no pass did anything for a month: the hours are too short for ever,
+    // but it is the last of them that closes the two weeks
+    let late = NOW + 31 * DAY;
+    let first = plan(&silent(), &options, late);
+    assert_eq!(expired(&first), [11, 12]);
+    let due = Owes::Downsampling { to: FIVE_MINUTES };
+    let waiting: Vec<(i64, &Owes)> = (1..8).map(|n| (n, &due)).chain([(13, &Owes::Others)]).collect();
+    assert_eq!(held(&first), waiting);
+    assert!(first.to_string().contains("; others are still to be joined and downsampled, and without it less comes of them\n"));
+    // joined and downsampled, it goes
+    let sources: Vec<i64> = (1..8).collect();
+    let after: Vec<CatalogBlock> = [0, FIVE_MINUTES, ONE_HOUR]
+        .into_iter()
+        .enumerate()
+        .map(|(at, resolution)| of(21 + at as i64, resolution, 0, 14 * DAY, &sources))
+        .chain([silent().remove(9)])
+        .collect();
+    let second = plan(&after, &options, late);
+    assert_eq!((expired(&second), held(&second)), (vec![13, 21, 22], vec![]));
+}
+
+#[test]
+fn a_short_block_goes_where_others_do_not_need_it() {
+    let options = downsampling(40 * HOUR, 12 * DAY, 0);
+    let late = NOW + 31 * DAY;
+    // another group's: its newest block is its own
+    let mut other = silent();
+    other[9].labels = Arc::new(LabelSet::from_iter([("cluster", "b")]));
+    assert_eq!(expired(&plan(&other, &options, late)), [11, 13]);
+    // a newer block is there that has not expired
+    let mut live = silent();
+    live.push(block(14, 0, 30 * DAY, 31 * DAY));
+    assert_eq!(expired(&plan(&live, &options, late)), [11, 12, 13]);
+    // hours are not kept, and nothing of five minutes is still to be joined
+    let no_hours = downsampling(40 * HOUR, 0, HOUR);
+    assert_eq!(expired(&plan(&silent(), &no_hours, late)), [11, 12, 13]);
+    // without downsampling nothing is held
+    let off = PassOptions { downsampling: false, ..options };
+    assert_eq!(expired(&plan(&silent(), &off, late)).len(), 10);
+}
+
 #[test]
 fn a_group_that_waits_for_a_person_loses_nothing() {
     let options = downsampling(40 * HOUR, 0, 0);

@@ -21,6 +21,7 @@ impl fmt::Display for Owes {
             Owes::Compaction { to } => {
                 write!(f, "it is still to be joined with others, and samples of {} to be made of that", resolution_text(*to))
             }
+            Owes::Others => f.write_str("others are still to be joined and downsampled, and without it less comes of them"),
             Owes::Window { until } => {
                 write!(
                     f,

@@ -146,7 +146,7 @@ impl Known {
 impl Script {
     /// Chance decides, by the seed.
     fn of_seed(seed: u64, known: &Known) -> Script {
-        let (operations, longest) = (known.operations, known.workload.longest_wait);
+        let operations = known.operations;
         let mut drawn = 0u64;
         let mut draw = |below: u64| {
             drawn += 1;
@@ -169,8 +169,7 @@ impl Script {
                 crash_after: (draw(3) > 0).then(|| draw(operations)),
                 crash_done: None,
             };
-            let waits =
-                (0..1 + draw(3)).map(|_| [0, HOUR, 30 * HOUR, 49 * HOUR, 4 * DAY][draw(5) as usize].min(longest)).collect();
+            let waits = (0..1 + draw(3)).map(|_| [0, HOUR, 30 * HOUR, 49 * HOUR, 4 * DAY][draw(5) as usize]).collect();
             script.processes.push((faults, waits, draw(2) == 0));
         }
         script

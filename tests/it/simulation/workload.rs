@@ -31,8 +31,6 @@ pub(super) struct Workload {
     pub(super) start: Millis,
     /// From when on nothing expires any more.
     pub(super) horizon: Millis,
-    /// How far the clock moves at most between two passes of a disturbed run.
-    pub(super) longest_wait: Millis,
     /// Options of a pass that comes before, of which nothing fails.
     pub(super) before: Option<PassOptions>,
 }
@@ -171,15 +169,7 @@ pub(super) fn all() -> Vec<Workload> {
 /// Two days become two weeks, with five minutes and an hour made on the way.
 fn weeks() -> Workload {
     let objects = objects(two_weeks().chain(later(11)));
-    Workload {
-        name: "weeks",
-        options: options(),
-        objects,
-        start: BASE + 20 * DAY,
-        horizon: BASE + 30 * DAY,
-        longest_wait: 4 * DAY,
-        before: None,
-    }
+    Workload { name: "weeks", options: options(), objects, start: BASE + 20 * DAY, horizon: BASE + 30 * DAY, before: None }
 }
 
 /// Pairs with the same samples, and a group without replicas beside them.
@@ -188,15 +178,7 @@ fn replicas() -> Workload {
     let alone = |n: u32| Plan { number: 21 + n, cluster: "us1", ..of_two_hours(n) };
     let objects = objects((0..5).flat_map(pair).chain((0..5).map(alone)));
     let options = PassOptions { replica_labels: vec![REPLICA.to_owned()], concurrency: 2, ..options() };
-    Workload {
-        name: "replicas",
-        options,
-        objects,
-        start: BASE + DAY,
-        horizon: BASE + 10 * DAY,
-        longest_wait: 4 * DAY,
-        before: None,
-    }
+    Workload { name: "replicas", options, objects, start: BASE + DAY, horizon: BASE + 10 * DAY, before: None }
 }
 
 fn of_two_hours<'a>(n: u32) -> Plan<'a> {
@@ -223,15 +205,7 @@ fn penalty() -> Workload {
         ["a", "b"].map(|r| Plan { number: 31 + u32::from(r == "b"), replica: Some(r), hours: (96, 98), ..Plan::default() });
     let objects = objects((0..2).flat_map(pair).chain(newest));
     let options = PassOptions { replica_labels: vec![REPLICA.to_owned()], dedup: Dedup::Penalty, ..options() };
-    Workload {
-        name: "penalty",
-        options,
-        objects,
-        start: BASE + 6 * DAY,
-        horizon: BASE + 16 * DAY,
-        longest_wait: 4 * DAY,
-        before: None,
-    }
+    Workload { name: "penalty", options, objects, start: BASE + 6 * DAY, horizon: BASE + 16 * DAY, before: None }
 }
 
 /// Overlapping blocks, tombstones, every kind of mark, and what is left of uploads that were given up.
@@ -261,17 +235,14 @@ fn overlap() -> Workload {
         objects.push((format!("{id}/chunks/000001"), header().to_vec().into(), start - age));
     }
     let options = PassOptions { vertical: true, ..options() };
-    Workload { name: "overlap", options, objects, start, horizon: BASE + 20 * DAY, longest_wait: 4 * DAY, before: None }
+    Workload { name: "overlap", options, objects, start, horizon: BASE + 20 * DAY, before: None }
 }
 
 /// Short times: raw samples for 40 hours, five minutes for twelve days, an hour for ever.
 fn retention() -> Workload {
     let objects = objects(two_weeks().chain(later(11)));
-    // all of a run takes less than a window is open: then the newest blocks expire, and two days that are all there is of
-    // a group by then never become two weeks
-    let longest_wait = 30 * HOUR;
     let options = PassOptions { retention_raw: 40 * HOUR, retention_5m: 12 * DAY, ..options() };
-    Workload { name: "retention", options, objects, start: BASE + 15 * DAY, horizon: BASE + 60 * DAY, longest_wait, before: None }
+    Workload { name: "retention", options, objects, start: BASE + 15 * DAY, horizon: BASE + 60 * DAY, before: None }
 }
 
 /// Blocks of two days that have their five minutes already: those are compacted too, and make the hour.
@@ -280,13 +251,5 @@ fn aggregated() -> Workload {
     let newest = Plan { number: 9, hours: (384, 386), ..Plan::default() };
     let objects = objects(two_weeks().chain([eighth, newest]));
     let before = Some(PassOptions { max_level: 3, ..options() });
-    Workload {
-        name: "aggregated",
-        options: options(),
-        objects,
-        start: BASE + 20 * DAY,
-        horizon: BASE + 30 * DAY,
-        longest_wait: 4 * DAY,
-        before,
-    }
+    Workload { name: "aggregated", options: options(), objects, start: BASE + 20 * DAY, horizon: BASE + 30 * DAY, before }
 }
