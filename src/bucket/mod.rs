@@ -306,6 +306,21 @@ impl Bucket {
         })
     }
 
+    /// The folders that [`list_folder`](Bucket::list_folder) finds, ordered; on a local disk also those that hold
+    /// nothing, since to look into each takes as long as to read what is in it.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn list_folders(&self, folder: &str) -> Result<Vec<String>> {
+        let Store::Disk(disk) = &self.inner.store else { return Ok(self.list_folder(folder).await?.folders) };
+        let path = self.inner.keys.folder(folder)?;
+        let began = Instant::now();
+        let listed = disk.list_folders(&path).await;
+        self.inner.counters.iter.note(began, &listed, |_| 0);
+        let listed = listed.map_err(|e| e.part(folder))?;
+        Ok(listed.into_iter().map(|full| self.inner.keys.strip(&full).to_owned()).collect())
+    }
+
     /// Writes a small object as a whole; on a file system it is synced before this returns.
     ///
     /// # Errors

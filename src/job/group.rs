@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde_json::value::RawValue;
 
 use crate::job::catalog::CatalogBlock;
@@ -23,7 +24,7 @@ pub struct Group {
 
 /// Sorts blocks into groups, ordered by key.
 pub fn groups(blocks: Vec<CatalogBlock>) -> Vec<Group> {
-    let mut by_labels: BTreeMap<(Millis, Arc<LabelSet>), Vec<CatalogBlock>> = BTreeMap::new();
+    let mut by_labels: FxHashMap<(Millis, Arc<LabelSet>), Vec<CatalogBlock>> = FxHashMap::default();
     for block in blocks {
         by_labels.entry((block.meta.resolution(), block.labels.clone())).or_default().push(block);
     }
@@ -31,11 +32,16 @@ pub fn groups(blocks: Vec<CatalogBlock>) -> Vec<Group> {
         .into_iter()
         .map(|((resolution, labels), mut blocks)| {
             blocks.sort_by_key(|b| (b.meta.min_time, b.id));
-            Group { key: format!("{resolution}@{}", labels.hash64()), labels, resolution, blocks }
+            Group { key: group_key(resolution, &labels), labels, resolution, blocks }
         })
         .collect();
     groups.sort_by(|a, b| (&a.key, &a.labels).cmp(&(&b.key, &b.labels)));
     groups
+}
+
+/// The text that names a group: `<resolution>@<hash of the labels>`.
+pub fn group_key(resolution: Millis, labels: &LabelSet) -> String {
+    format!("{resolution}@{}", labels.hash64())
 }
 
 impl Group {

@@ -1,6 +1,8 @@
 //! How much is left to do in a bucket, and what waits longest: figures for metrics, from metas alone.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::job::catalog::CatalogBlock;
 use crate::job::downsample::Covered;
@@ -26,10 +28,10 @@ pub struct Todo {
 /// What waits longest in one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Key of the group.
-    pub group: String,
-    /// Its labels, for people.
-    pub labels: String,
+    /// Milliseconds between the samples of its blocks, 0 for raw.
+    pub resolution: Millis,
+    /// Its labels.
+    pub labels: Arc<LabelSet>,
     /// When the oldest block ends that no compactor made and that may be compacted.
     pub uncompacted: Option<Millis>,
     /// When the oldest block ends that is long enough to be downsampled and is not.
@@ -56,34 +58,32 @@ pub fn todo(blocks: &[CatalogBlock], options: &PassOptions, now: Millis) -> Todo
     todo
 }
 
-/// Ends of the oldest blocks that wait: to be compacted, and to be downsampled.
-type Oldest = (Option<Millis>, Option<Millis>);
-
-/// What waits longest in each group of `blocks`, of groups in which anything does; by key.
+/// What waits longest in each group of `blocks`, of groups in which anything does; in the order in which they
+/// come first.
 pub fn waiting(blocks: &[CatalogBlock]) -> Vec<Waiting> {
     let covered = Covered::by(blocks);
-    let mut groups: BTreeMap<(Millis, &LabelSet), Oldest> = BTreeMap::new();
+    let mut places: FxHashMap<(Millis, &LabelSet), usize> = FxHashMap::default();
+    let mut groups: Vec<Waiting> = Vec::new();
     let oldest = |known: &mut Option<Millis>, end: Millis| *known = Some(known.map_or(end, |known| known.min(end)));
     for block in blocks {
         let uncompacted = block.meta.compaction.level <= 1 && block.meta.resolution() == 0 && block.no_compact.is_none();
         let undownsampled = lacks_a_level(block, &covered);
         if uncompacted || undownsampled {
-            let group = groups.entry((block.meta.resolution(), &block.labels)).or_default();
+            let resolution = block.meta.resolution();
+            let place = *places.entry((resolution, &block.labels)).or_insert(groups.len());
+            if place == groups.len() {
+                groups.push(Waiting { resolution, labels: block.labels.clone(), uncompacted: None, undownsampled: None });
+            }
+            let group = &mut groups[place];
             if uncompacted {
-                oldest(&mut group.0, block.meta.max_time);
+                oldest(&mut group.uncompacted, block.meta.max_time);
             }
             if undownsampled {
-                oldest(&mut group.1, block.meta.max_time);
+                oldest(&mut group.undownsampled, block.meta.max_time);
             }
         }
     }
-    let waiting = |((resolution, labels), (uncompacted, undownsampled)): ((Millis, &LabelSet), _)| Waiting {
-        group: format!("{resolution}@{}", labels.hash64()),
-        labels: labels.to_string(),
-        uncompacted,
-        undownsampled,
-    };
-    groups.into_iter().map(waiting).collect()
+    groups
 }
 
 /// Whether a block is long enough to be downsampled, may be, and is not.
@@ -94,8 +94,6 @@ fn lacks_a_level(block: &CatalogBlock, covered: &Covered) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::format::meta::Meta;
     use crate::model::BlockId;
@@ -147,13 +145,12 @@ mod tests {
         let left = todo(&blocks, &options, NOW);
         assert_eq!((left.downsample_blocks, left.deletion_blocks), (2, 1), "blocks 2 and 5; block 1");
         let raw = Waiting {
-            group: block(1, 0, (0, 1), &[]).group_key(),
-            labels: "{cluster=\"a\"}".to_owned(),
+            resolution: 0,
+            labels: blocks[0].labels.clone(),
             uncompacted: Some(100 * HOUR),
             undownsampled: Some(96 * HOUR),
         };
-        let five = block(1, FIVE_MINUTES, (0, 1), &[]).group_key();
-        let five = Waiting { group: five, uncompacted: None, undownsampled: Some(340 * HOUR), ..raw.clone() };
+        let five = Waiting { resolution: FIVE_MINUTES, uncompacted: None, undownsampled: Some(340 * HOUR), ..raw.clone() };
         assert_eq!(waiting(&blocks), [raw, five]);
 
         let off = PassOptions { downsampling: false, ..PassOptions::default() };

@@ -3,19 +3,16 @@
 use std::fs::{self, DirEntry};
 use std::path::Path;
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path as Key;
-use tokio::sync::mpsc;
 
 use super::{Disk, blocking, missing, object, unstaged};
 use crate::bucket::failure::of_io;
 use crate::bucket::{Folder, Object, Unfinished};
 use crate::error::{Error, Result};
 
-/// So many objects go from the walking thread to the reader at once.
-const BATCH_OBJECTS: usize = 256;
-/// So many batches may wait for the reader.
-const WAITING_BATCHES: usize = 4;
+/// So many neighbours, with all that lies below them, are walked by one thread at a time.
+const NEIGHBOURS: usize = 64;
 
 /// One name in a directory.
 enum Entry {
@@ -25,23 +22,39 @@ enum Entry {
 }
 
 impl Disk {
-    /// Every object below `folder`, in the order of their keys.
+    /// Every object below `folder`, in the order of their keys; all cores walk.
     pub(in crate::bucket) fn list(&self, folder: &Key) -> BoxStream<'static, Result<Object>> {
-        let (tx, rx) = mpsc::channel(WAITING_BATCHES);
         let (root, folder) = (self.clone(), folder.to_string());
-        tokio::task::spawn_blocking(move || {
-            let mut batch = Vec::with_capacity(BATCH_OBJECTS);
-            let done = root.walk(folder, &mut |entry| {
-                if let Entry::File(object) = entry {
-                    batch.push(Ok(object));
-                }
-                // a reader that is gone ends the walk
-                batch.len() < BATCH_OBJECTS || tx.blocking_send(std::mem::take(&mut batch)).is_ok()
-            });
-            batch.extend(done.err().map(Err));
-            _ = tx.blocking_send(batch);
+        let top = blocking(move || {
+            let mut entries = root.entries(&folder)?.into_iter();
+            let pieces =
+                std::iter::from_fn(|| Some(entries.by_ref().take(NEIGHBOURS).collect())).take_while(|p: &Vec<_>| !p.is_empty());
+            Ok((pieces.collect(), root))
         });
-        futures::stream::unfold(rx, async |mut rx| Some((rx.recv().await?, rx))).flat_map(futures::stream::iter).boxed()
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let below = move |found: Result<(Vec<Vec<Entry>>, Disk)>| match found {
+            Err(error) => stream::iter([Err(error)]).boxed(),
+            Ok((pieces, root)) => {
+                let walks = pieces.into_iter().map(move |piece| {
+                    let root = root.clone();
+                    async move { blocking(move || Ok(root.objects(piece))).await.unwrap_or_else(|error| vec![Err(error)]) }
+                });
+                stream::iter(walks).buffered(threads).flat_map(stream::iter).boxed()
+            }
+        };
+        stream::once(top).flat_map(below).boxed()
+    }
+
+    /// The objects among `entries` and below them; what could not be walked comes last.
+    fn objects(&self, entries: Vec<Entry>) -> Vec<Result<Object>> {
+        let mut objects = Vec::with_capacity(4 * entries.len());
+        let done = self.walk(entries, &mut |entry| {
+            if let Entry::File(object) = entry {
+                objects.push(Ok(object));
+            }
+        });
+        objects.extend(done.err().map(Err));
+        objects
     }
 
     /// What lies directly in `folder`.
@@ -62,34 +75,41 @@ impl Disk {
         .await
     }
 
+    /// The folders directly in `folder`, whatever is in them.
+    pub(in crate::bucket) async fn list_folders(&self, folder: &Key) -> Result<Vec<String>> {
+        let (root, folder) = (self.clone(), folder.to_string());
+        blocking(move || {
+            let name = |entry| if let Entry::Folder(key) = entry { Some(key) } else { None };
+            let mut names: Vec<String> = root.entries(&folder)?.into_iter().filter_map(name).collect();
+            names.sort_unstable();
+            Ok(names)
+        })
+        .await
+    }
+
     /// Files below `folder` that were begun and not finished.
     pub(in crate::bucket) async fn list_unfinished(&self, folder: &Key) -> Result<Vec<Unfinished>> {
         let (root, folder) = (self.clone(), folder.to_string());
         blocking(move || {
             let mut out = Vec::new();
-            root.walk(folder, &mut |entry| {
+            root.walk(root.entries(&folder)?, &mut |entry| {
                 if let Entry::Staged(unfinished) = entry {
                     out.push(unfinished);
                 }
-                true
             })?;
             Ok(out)
         })
         .await
     }
 
-    /// Hands out all below `folder` until `visit` says no.
-    fn walk(&self, folder: String, visit: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
-        let mut levels = vec![self.entries(&folder)?.into_iter()];
+    /// Hands out `entries` and all below them but the folders themselves.
+    fn walk(&self, entries: Vec<Entry>, visit: &mut dyn FnMut(Entry)) -> Result<()> {
+        let mut levels = vec![entries.into_iter()];
         while let Some(level) = levels.last_mut() {
             match level.next() {
                 None => _ = levels.pop(),
                 Some(Entry::Folder(key)) => levels.push(self.entries(&key)?.into_iter()),
-                Some(entry) => {
-                    if !visit(entry) {
-                        return Ok(());
-                    }
-                }
+                Some(entry) => visit(entry),
             }
         }
         Ok(())
@@ -106,9 +126,9 @@ impl Disk {
         for entry in dir {
             let entry = entry.map_err(|e| failed(folder, e))?;
             // a name that is not UTF-8 is no key of ours
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-            let key = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            if let Some(entry) = classify(&entry, &name, key).map_err(|e| failed(folder, e))? {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if let Some(entry) = classify(&entry, name, below(folder, name)).map_err(|e| failed(folder, e))? {
                 out.push(entry);
             }
         }
@@ -172,6 +192,11 @@ fn classify(entry: &DirEntry, name: &str, key: String) -> std::io::Result<Option
             len_bytes: Some(object.len_bytes),
         }),
     }))
+}
+
+/// The key of `name` in `folder`, in as many bytes as it has.
+fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { [folder, "/", name].concat() }
 }
 
 fn failed(folder: &str, e: std::io::Error) -> Error {

@@ -1,12 +1,12 @@
 //! From a listing to a catalog: metas that are not known yet, and the marks that are listed.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::cache::{Cache, Kept};
-use super::{Catalog, CatalogBlock, Partial, PartialReason, SyncOptions, list, meta_key, object};
+use super::{Catalog, CatalogBlock, Depth, Partial, PartialReason, SyncOptions, list, meta_key, object};
 use crate::bucket::{Bucket, Object};
 use crate::error::{Error, Kind, Result};
 use crate::format::marks::{
@@ -27,11 +27,11 @@ pub struct Syncer {
     options: SyncOptions,
     cache: Option<Cache>,
     /// Metas by block, each with what the listing said of its object.
-    known: HashMap<BlockId, (Version, Arc<Meta>)>,
+    known: FxHashMap<BlockId, (Version, Arc<Meta>)>,
     /// Whether what is kept on the local disk was read.
     warm: bool,
     /// Label sets, so that blocks of one group share theirs.
-    labels: HashSet<Arc<LabelSet>>,
+    labels: FxHashSet<Arc<LabelSet>>,
 }
 
 /// When an object was written, and its size in bytes: metas are never changed, but they may be replaced.
@@ -56,7 +56,7 @@ impl Syncer {
     /// Knows nothing yet.
     pub fn new(bucket: Bucket, options: SyncOptions) -> Self {
         let cache = options.data_dir.as_deref().map(Cache::new);
-        Syncer { bucket, options, cache, known: HashMap::new(), warm: false, labels: HashSet::new() }
+        Syncer { bucket, options, cache, known: FxHashMap::default(), warm: false, labels: FxHashSet::default() }
     }
 
     /// What is in the bucket now.
@@ -68,7 +68,7 @@ impl Syncer {
         let listing = listing?;
         let mut catalog = Catalog { failed: listing.failed, ..Catalog::default() };
         catalog.warnings.extend(listing.warnings.into_iter().map(|text| (None, text)));
-        let failed: HashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
+        let failed: FxHashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
         let mut folders = listing.folders;
         folders.retain(|id, _| !failed.contains(id));
 
@@ -91,6 +91,7 @@ impl Syncer {
                     no_compact: marks.no_compact,
                     no_downsample: marks.no_downsample,
                 }),
+                Err(Fetched::Partial(PartialReason::NoMeta)) if self.is_empty(id, &objects).await? => {}
                 Err(Fetched::Partial(why)) => catalog.partial.push(Partial { id, why, objects, deletion: marks.deletion }),
                 Err(Fetched::Failed(error)) => catalog.failed.push((id, error)),
                 Err(Fetched::Whole(_)) => unreachable!("whole metas are known by now"),
@@ -98,10 +99,20 @@ impl Syncer {
         }
         catalog.failed.sort_by_key(|f| f.0);
         // a block with an unreadable mark is in both: nothing may be decided about it
-        let failed: HashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
+        let failed: FxHashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
         catalog.blocks.retain(|b| !failed.contains(&b.id));
         catalog.partial.retain(|p| !failed.contains(&p.id));
         Ok(catalog)
+    }
+
+    /// Whether the folder of a block holds nothing at all, where the listing did not say.
+    async fn is_empty(&self, id: BlockId, listed: &[Object]) -> Result<bool> {
+        // a listing of names alone takes it that there is a meta
+        if self.options.depth != Depth::Metas || object(listed, META_FILE).is_none() {
+            return Ok(false);
+        }
+        let folder = self.bucket.list_folder(&id.to_string()).await?;
+        Ok(folder.objects.is_empty() && folder.folders.is_empty())
     }
 
     /// What is kept on the local disk, at the first look.
@@ -116,8 +127,8 @@ impl Syncer {
     }
 
     /// Brings `known` up to date; returns what is no whole meta.
-    async fn metas(&mut self, folders: &Folders, kept: Vec<Kept>) -> HashMap<BlockId, Fetched> {
-        let listed: HashMap<BlockId, Version> = folders
+    async fn metas(&mut self, folders: &Folders, kept: Vec<Kept>) -> FxHashMap<BlockId, Fetched> {
+        let listed: FxHashMap<BlockId, Version> = folders
             .iter()
             .filter_map(|(&id, objects)| object(objects, META_FILE).map(|meta| (id, (meta.modified, meta.len_bytes))))
             .collect();
@@ -149,7 +160,7 @@ impl Syncer {
             Err(_) => missing.iter().map(|_| Fetched::Failed(Error::new(Kind::Cancelled, "asked to stop"))).collect(),
         };
         let fetched = missing.into_iter().zip(fetched).map(|((id, version), result)| (id, version, result));
-        let mut others = HashMap::new();
+        let mut others = FxHashMap::default();
         for (id, version, result) in fetched {
             match result {
                 Fetched::Whole(meta) => self.learn(id, version, Arc::new(*meta)),
@@ -198,7 +209,7 @@ impl Syncer {
     }
 
     /// The marks that are listed.
-    async fn marks(&self, folders: &Folders, catalog: &mut Catalog) -> HashMap<BlockId, Marks> {
+    async fn marks(&self, folders: &Folders, catalog: &mut Catalog) -> FxHashMap<BlockId, Marks> {
         let wanted = folders.iter().flat_map(|(&id, objects)| {
             let files = [DELETION_MARK_FILE, NO_COMPACT_MARK_FILE, NO_DOWNSAMPLE_MARK_FILE];
             files.into_iter().filter(move |file| object(objects, file).is_some()).map(move |file| (id, file))
@@ -207,7 +218,7 @@ impl Syncer {
         let each =
             wanted.map(|(id, file)| async move { (id, file, bucket.get(&format!("{id}/{file}"), MARK_LIMIT_BYTES).await) });
         let mut fetched = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
-        let mut all: HashMap<BlockId, Marks> = HashMap::new();
+        let mut all: FxHashMap<BlockId, Marks> = FxHashMap::default();
         while let Some((id, file, bytes)) = fetched.next().await {
             let bytes = match bytes {
                 Ok(bytes) => bytes,

@@ -19,8 +19,16 @@ pub(super) struct Listing {
     pub(super) failed: Vec<(BlockId, Error)>,
     /// Keys outside of blocks that could not be listed.
     pub(super) warnings: Vec<String>,
-    /// The folder of the object before, which is mostly that of the next one too.
-    last: Option<(String, BlockId)>,
+    /// The folder of the object before, which is mostly that of the next one too; not among `folders` yet.
+    open: Option<OpenFolder>,
+}
+
+/// A folder of which more objects may come.
+#[derive(Debug)]
+struct OpenFolder {
+    name: String,
+    id: BlockId,
+    objects: Vec<Object>,
 }
 
 /// Lists all objects of all blocks.
@@ -31,7 +39,7 @@ pub(super) async fn list(bucket: &Bucket, options: &SyncOptions) -> Result<Listi
     let mut listing = Listing::default();
     if options.depth == Depth::Metas && bucket.is_local() {
         // the folder names say enough: whether there is a meta.json shows when it is read
-        for id in bucket.list_folder("").await?.folders.iter().filter_map(|name| block_id(name)) {
+        for id in bucket.list_folders("").await?.iter().filter_map(|name| block_id(name)) {
             let meta = Object { key: meta_key(id), len_bytes: 0, modified: 0, etag: None };
             listing.folders.insert(id, vec![meta]);
         }
@@ -76,6 +84,7 @@ impl Listing {
                 Err(error) => return Err(error),
             }
         }
+        self.close();
         for objects in self.folders.values_mut() {
             objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             objects.shrink_to_fit();
@@ -85,18 +94,25 @@ impl Listing {
 
     fn add(&mut self, mut object: Object) {
         let Some((folder, _)) = object.key.split_once('/') else { return };
-        let id = match &self.last {
-            Some((last, id)) if last == folder => *id,
-            _ => {
-                let Some(id) = block_id(folder) else { return };
-                self.last = Some((folder.to_owned(), id));
-                id
-            }
-        };
+        if self.open.as_ref().is_none_or(|open| open.name != folder) {
+            let Some(id) = block_id(folder) else { return };
+            let name = folder.to_owned();
+            self.close();
+            self.open = Some(OpenFolder { name, id, objects: Vec::new() });
+        }
         // nobody compares tags here, and they are a third of the memory
         object.etag = None;
         object.key.shrink_to_fit();
-        self.folders.entry(id).or_default().push(object);
+        if let Some(open) = &mut self.open {
+            open.objects.push(object);
+        }
+    }
+
+    /// No more objects of the folder before, unless a store lists out of order.
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.folders.entry(open.id).or_default().extend(open.objects);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
 use crate::format::meta::{META_FILE, Meta};
+use crate::job::group::group_key;
 use crate::job::pass::Discovery;
 use crate::model::{BlockId, LabelSet, Millis};
 
@@ -170,7 +171,7 @@ impl CatalogBlock {
 
     /// The text that names its group.
     pub fn group_key(&self) -> String {
-        format!("{}@{}", self.meta.resolution(), self.labels.hash64())
+        group_key(self.meta.resolution(), &self.labels)
     }
 }
 

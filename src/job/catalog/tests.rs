@@ -202,3 +202,18 @@ async fn what_thanos_kept_is_used_while_it_is_newer_than_the_bucket() {
     keep(3, b"{", YEAR_3000);
     assert_eq!(fetched(&bucket, &options).await, (vec![1, 2, 3], 2));
 }
+
+#[tokio::test]
+async fn an_empty_folder_on_a_disk_is_no_block_however_little_is_looked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let bucket = Bucket::filesystem(root.path(), "").unwrap();
+    put_meta(&bucket, &meta(1)).await;
+    put(&bucket, format!("{}/index", id(2)), "x").await;
+    std::fs::create_dir(root.path().join(id(3).to_string())).unwrap();
+    std::fs::create_dir_all(root.path().join(id(4).to_string()).join("chunks")).unwrap();
+    for depth in [Depth::Metas, Depth::Everything] {
+        let options = SyncOptions { depth, ..options(Discovery::Recursive) };
+        let catalog = Syncer::new(bucket.clone(), options).sync().await.unwrap();
+        assert_eq!((ids(&catalog), partial_ids(&catalog)), (vec![1], vec![2]), "{depth:?}");
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::{Page, Spread, Type};
 use crate::error::Result;
 use crate::job::filter::State;
+use crate::job::group::group_key;
 use crate::job::pass::PassResult;
 pub use crate::job::todo::Todo;
 use crate::job::todo::{Waiting, waiting};
@@ -367,12 +368,14 @@ impl Counted {
             let help = "number of blocks that have crossed their retention period";
             gauge(page, "thanos_compact_todo_deletion_blocks", help, todo.deletion_blocks);
         }
+        let mut groups: Vec<&Waiting> = self.waiting.iter().collect();
+        groups.sort_unstable_by_key(|w| (w.resolution, &w.labels));
         let mut ages = |name, help, of: fn(&Waiting) -> Option<Millis>| {
             let mut family = page.family(name, Type::Gauge, help);
-            for waiting in &self.waiting {
-                if let Some(since) = of(waiting) {
-                    let labels = [("group", waiting.group.as_str()), ("labels", waiting.labels.as_str())];
-                    family.value(&labels, seconds(now.saturating_sub(since)));
+            for group in &groups {
+                if let Some(since) = of(group) {
+                    let (key, labels) = (group_key(group.resolution, &group.labels), group.labels.to_string());
+                    family.value(&[("group", key.as_str()), ("labels", labels.as_str())], seconds(now.saturating_sub(since)));
                 }
             }
         };

@@ -49,7 +49,10 @@ impl Patient<'_> {
     }
 
     pub(super) async fn list_folder(&self, folder: &str) -> Folder {
-        self.try_again(async || self.bucket.list_folder(folder).await).await.unwrap()
+        let found = self.try_again(async || self.bucket.list_folder(folder).await).await.unwrap();
+        let names = self.try_again(async || self.bucket.list_folders(folder).await).await.unwrap();
+        assert!(names.is_sorted() && found.folders.iter().all(|name| names.contains(name)), "{names:?}");
+        found
     }
 
     pub(super) async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
