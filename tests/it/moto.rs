@@ -6,7 +6,7 @@
 use std::env;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -103,5 +103,7 @@ impl Drop for Moto {
 
 fn program() -> Option<PathBuf> {
     let given = env::var_os("BLOCKYARD_MOTO").filter(|v| !v.is_empty()).map(PathBuf::from);
-    given.or_else(|| Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/moto_server")).filter(|p| p.exists()))
+    // at the top, also for tests of a package below it
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().take(2);
+    given.or_else(|| folders.find_map(|folder| Some(folder.join(".venv/bin/moto_server")).filter(|p| p.exists())))
 }

@@ -266,3 +266,12 @@ fn a_server_answers_from_what_we_write() {
         }
     }
 }
+
+#[test]
+fn the_alerts_that_we_deploy_are_rules() {
+    let Some(promtool) = program("promtool", "the_alerts_that_we_deploy_are_rules") else { return };
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/alerts.yaml");
+    let checked = Command::new(promtool).args(["check", "rules"]).arg(&rules).output().expect("promtool");
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && text.contains("SUCCESS"), "{text}{}", String::from_utf8_lossy(&checked.stderr));
+}

@@ -3,9 +3,14 @@
 mod compact;
 mod demo;
 mod expire;
+mod kill;
 mod mend;
+#[path = "../../../tests/it/moto.rs"]
+mod moto;
 mod rewrite;
 mod serve;
+#[path = "../../../tests/it/skip.rs"]
+mod skip;
 mod tools;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 mod client;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -325,4 +326,30 @@ fn tls_with_and_without_certificates_of_clients() {
     config(", client_auth_type: RequireAnyClientCert, min_version: TLS13");
     assert!(secure(false).is_err());
     assert_eq!(secure(true).unwrap().0, 200);
+}
+
+/// Families of metrics that a text names.
+fn named(text: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text
+        .split(|c: char| !is_part(c))
+        .filter(|w| ["thanos_", "blockyard_", "process_", "prometheus_tsdb_"].iter().any(|p| w.starts_with(p)));
+    words.map(|word| word.strip_suffix("_bucket").unwrap_or(word).to_owned()).collect()
+}
+
+#[test]
+fn alerts_and_dashboards_of_deploy_ask_for_metrics_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    bucket(dir.path());
+    let running = after_a_pass(dir.path(), &["--compact.progress-interval=100ms"]);
+    running.until("/metrics", |page| page.contains("thanos_compact_todo_compactions 0"));
+    let page = get(running.address, "/metrics").body;
+    let there: BTreeSet<&str> = page.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    for name in ["alerts.yaml", "dashboard.json"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)).unwrap();
+        let asked = named(&text);
+        assert!(asked.len() > 5, "{name}: {asked:?}");
+        let missing: Vec<_> = asked.iter().filter(|n| !there.contains(n.as_str())).collect();
+        assert!(missing.is_empty(), "{name}: {missing:?}");
+    }
 }
