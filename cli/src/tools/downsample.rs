@@ -68,16 +68,16 @@ struct Unused {
 pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Result<Exit> {
     let policy = SeriesPolicy::parse(&flags.filter)?;
     let env = world.env(objstore.open().await?, &flags.data_dir);
-    if flags.dry_run {
-        super::print(&downsample::dry_run(&env).await?.to_string())?;
-        return Ok(Exit::Done);
-    }
     let options = DownsampleOptions {
         concurrency: flags.concurrency,
         hash_func: if flags.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
         accept_malformed_index: false,
         policy,
     };
+    if flags.dry_run {
+        super::print(&downsample::dry_run(&env, &options).await?.to_string())?;
+        return Ok(Exit::Done);
+    }
     let pause = Duration::from_millis(flags.wait_interval.max(0).unsigned_abs());
     loop {
         match downsample::run(&env, &options).await {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use blockyard::Result;
+use blockyard::job::downsample::Empties;
 use blockyard::job::pass::PassOptions;
 use blockyard::job::retain::{self, Retained, RetentionPlan};
 use clap::Args;
@@ -42,7 +43,8 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
     let (_, mut selection) = look(&env, &options).await?;
     if !flags.hold {
         let careful = PassOptions { downsampling: true, ..options.clone() };
-        let lost = retain::plan(&selection.blocks, &careful, env.clock.now());
+        let empties = Empties::read(&env.scratch, None);
+        let lost = retain::plan_knowing(&selection.blocks, &careful, env.clock.now(), &empties);
         let lost = lost.held.len() + lost.expired.iter().filter(|e| e.lost.is_some()).count();
         if lost > 0 {
             tracing::warn!(

@@ -5,6 +5,7 @@
 //! are at hand, with the bytes that two steps would have.
 
 mod describe;
+mod empty;
 mod plan;
 mod policy;
 mod run;
@@ -18,10 +19,11 @@ use crate::job::{Env, Event, JobId};
 use crate::model::{BlockId, LabelSet, Millis};
 
 pub(crate) use describe::describe;
+pub use empty::Empties;
 pub use plan::{Covered, Due, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR, Levels, Never, PlannedDownsample, WhyNever, plan};
 pub use policy::SeriesPolicy;
 pub use run::{DownsampleOptions, Downsampled, FailedBlock, each};
-pub use tool::{BucketDownsampling, dry_run, run};
+pub use tool::{BucketDownsampling, BucketPlan, dry_run, run};
 
 /// A downsampling that was decided on.
 #[derive(Clone)]

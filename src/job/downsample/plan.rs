@@ -59,9 +59,14 @@ impl Covered {
 
     /// One more.
     pub fn add(&mut self, block: &CatalogBlock) {
-        match block.meta.resolution() {
-            FIVE_MINUTES => self.five.extend(block.meta.sources()),
-            ONE_HOUR => self.hour.extend(block.meta.sources()),
+        self.add_sources(block.meta.resolution(), block.meta.sources());
+    }
+
+    /// Has `sources` count as made into samples of `resolution`.
+    pub fn add_sources(&mut self, resolution: Millis, sources: &[BlockId]) {
+        match resolution {
+            FIVE_MINUTES => self.five.extend(sources),
+            ONE_HOUR => self.hour.extend(sources),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::job::pipeline::{SeriesChoice, SeriesView};
-use crate::model::{Matcher, parse_selector};
+use crate::model::{Matcher, parse_selector, show_matchers};
 
 /// Rules of which the first that matches a series decides. A series that none matches is downsampled unless
 /// one of the rules says which are.
@@ -37,6 +37,12 @@ impl SeriesPolicy {
         };
         let rules = filters.iter().map(|f| rule(f.as_ref())).collect::<Result<Vec<Rule>>>()?;
         Ok((!rules.is_empty()).then(|| SeriesPolicy(rules.into())))
+    }
+
+    /// Its rules for people, the first first.
+    pub fn describe(&self) -> String {
+        let rule = |rule: &Rule| format!("{}{}", if rule.takes { "" } else { "!" }, show_matchers(&rule.matchers));
+        self.0.iter().map(rule).collect::<Vec<String>>().join(" ")
     }
 
     /// As a pass asks it.

@@ -3,6 +3,7 @@
 use futures::{StreamExt, stream};
 
 use super::DownsampleTask;
+use super::empty::Empties;
 use super::plan::Due;
 use super::policy::SeriesPolicy;
 use crate::error::Error;
@@ -51,7 +52,8 @@ pub struct FailedBlock {
 
 /// Downsamples all of `due`; what was done and what failed, in order of their ends.
 ///
-/// When asked to stop, what has not begun is left out.
+/// When asked to stop, what has not begun is left out. Levels that come out empty are noted below the scratch folder, see
+/// [`Empties`].
 pub async fn each(
     env: &Env,
     due: Vec<Due>,
@@ -78,7 +80,7 @@ pub async fn each(
     };
     let begin = due.into_iter().take_while(|_| !env.cancel.is_cancelled());
     let mut under_way = stream::iter(begin.map(one)).buffer_unordered(options.concurrency.max(1));
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    let (mut done, mut failed, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     while let Some((due, result)) = under_way.next().await {
         let block = due.block.id;
         match result {
@@ -87,12 +89,16 @@ pub async fn each(
                     if !written.iter().any(|m| m.resolution() == level) {
                         let text = format!("no sample is left of it at {}, so there is no such block", super::name(level));
                         env.report.event(Event::Note { level: Level::Warn, block: Some(block), text: &text });
+                        empty.push((due.block.clone(), level));
                     }
                 }
                 done.push(Downsampled { source: block, written });
             }
             Err(error) => failed.push(FailedBlock { block, error }),
         }
+    }
+    if !empty.is_empty() {
+        Empties::read(&env.scratch, options.policy.as_ref()).note(&env.scratch, &empty);
     }
     (done, failed)
 }

@@ -1,14 +1,18 @@
 //! Downsampling of a whole bucket and of nothing else, as `tools bucket downsample` does it: two passes, the
 //! second over what the first made.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use super::plan::{Due, plan};
+use serde::Serialize;
+
+use super::empty::Empties;
+use super::plan::{Due, Never, PlannedDownsample, plan};
 use super::run::{DownsampleOptions, Downsampled, FailedBlock, each};
 use crate::error::{Error, Kind, Result};
 use crate::job::catalog::{CatalogBlock, Depth, SyncOptions, Syncer};
 use crate::job::pass::{Engine, RANGES};
-use crate::job::plan::Plan;
+use crate::job::plan::{never_text, size_text};
 use crate::job::{Env, Event, Level, clean, filter};
 
 /// What downsampling a bucket came to.
@@ -35,7 +39,8 @@ pub async fn run(env: &Env, options: &DownsampleOptions) -> Result<BucketDownsam
         let blocks = look(env, &mut syncer).await?;
         result.blocks = blocks.len();
         let failed_before = |d: &Due| result.failed.iter().any(|f| f.block == d.block.id);
-        let due: Vec<Due> = plan(&blocks, &RANGES).0.into_iter().filter(|d| !failed_before(d)).collect();
+        let mut due: Vec<Due> = plan(&blocks, &RANGES).0.into_iter().filter(|d| !failed_before(d)).collect();
+        Empties::read(&env.scratch, options.policy.as_ref()).leave_out(&mut due);
         if due.is_empty() {
             break;
         }
@@ -53,15 +58,47 @@ pub async fn run(env: &Env, options: &DownsampleOptions) -> Result<BucketDownsam
     Ok(result)
 }
 
+/// What [`run`] would begin with.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BucketPlan {
+    /// Blocks that are downsampled.
+    pub downsamplings: Vec<PlannedDownsample>,
+    /// Blocks of which a level is not there and will not be made.
+    pub never_downsampled: Vec<Never>,
+    /// Blocks that were looked at.
+    pub blocks: usize,
+}
+
+impl fmt::Display for BucketPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.downsamplings.iter().try_for_each(|downsampling| write!(f, "{downsampling}"))?;
+        f.write_str(&never_text(&self.never_downsampled))?;
+        let counted = |n: usize| format!("{n} block{}", if n == 1 { "" } else { "s" });
+        if self.downsamplings.is_empty() {
+            return writeln!(f, "plan: nothing to downsample in {}", counted(self.blocks));
+        }
+        let bytes = self.downsamplings.iter().map(|d| d.bytes_in).fold(0, u64::saturating_add);
+        let count: usize = self.downsamplings.iter().map(|d| d.to.len()).sum();
+        writeln!(
+            f,
+            "plan: {} of {} to downsample, {} to read, {} to write; blocks of 5m that are long enough go on to 1h in the same run",
+            self.downsamplings.len(),
+            counted(self.blocks),
+            size_text(bytes),
+            counted(count)
+        )
+    }
+}
+
 /// What the first of the two would do; writes nothing anywhere.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn dry_run(env: &Env) -> Result<Plan> {
+pub async fn dry_run(env: &Env, options: &DownsampleOptions) -> Result<BucketPlan> {
     let blocks = look(env, &mut syncer(env, None)).await?;
-    let mut plan = Plan::default();
-    plan.downsample(&blocks, &RANGES);
-    Ok(plan)
+    let (mut due, never_downsampled) = plan(&blocks, &RANGES);
+    Empties::read(&env.scratch, options.policy.as_ref()).leave_out(&mut due);
+    Ok(BucketPlan { downsamplings: due.iter().map(Due::show).collect(), never_downsampled, blocks: blocks.len() })
 }
 
 fn syncer(env: &Env, data_dir: Option<PathBuf>) -> Syncer {

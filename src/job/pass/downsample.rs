@@ -6,7 +6,7 @@ use super::run::{Compactor, Pass, Seen};
 use crate::error::Result;
 use crate::job::catalog::CatalogBlock;
 use crate::job::compact::CompactTask;
-use crate::job::downsample::{Covered, DownsampleOptions, Levels, SeriesPolicy, each, plan};
+use crate::job::downsample::{Covered, DownsampleOptions, Empties, Levels, SeriesPolicy, each, plan};
 use crate::job::group::Group;
 use crate::job::plan::{Replay, joined};
 use crate::job::{Event, Level};
@@ -23,7 +23,8 @@ impl<C: Compactor> Pass<'_, C> {
                 self.env.report.event(Event::Note { level: Level::Warn, block: Some(never.block), text: &text });
             }
             let failed_before = |block| self.result.not_downsampled.iter().any(|f| f.block == block);
-            let due: Vec<_> = due.into_iter().filter(|d| !failed_before(d.block.id) && !self.is_put_off(&d.block)).collect();
+            let mut due: Vec<_> = due.into_iter().filter(|d| !failed_before(d.block.id) && !self.is_put_off(&d.block)).collect();
+            Empties::read(&self.env.scratch, self.options.downsample_policy.as_ref()).leave_out(&mut due);
             if due.is_empty() {
                 break;
             }

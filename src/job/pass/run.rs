@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::meta::Meta;
 use crate::job::catalog::{Catalog, CatalogBlock, Depth, SyncOptions, Syncer};
 use crate::job::compact::{self, CompactOutcome, CompactTask};
-use crate::job::downsample::{self, DownsampleTask, Downsampled, FailedBlock, Levels};
+use crate::job::downsample::{self, DownsampleTask, Downsampled, Empties, FailedBlock, Levels};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::groups;
 use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
@@ -195,7 +195,8 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
         plan.add(&group, &decided, levels, env.bucket.read_bytes());
     }
     if options.downsampling {
-        plan.downsample(&selection.blocks, options.ranges());
+        let empties = Empties::read(&env.scratch, options.downsample_policy.as_ref());
+        plan.downsample(&selection.blocks, options.ranges(), &empties);
     }
     Ok(plan)
 }

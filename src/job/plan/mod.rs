@@ -14,11 +14,12 @@ use serde::Serialize;
 pub use limits::{Limits, PlannedMark, next_step_within};
 pub use replay::{Replay, Replayed, joined, replay};
 pub use step::{Nothing, Piece, Step, Why, next_step};
+pub(crate) use text::never_text;
 pub use text::{duration_text, size_text};
 
 use crate::error::{Error, Kind, Result};
 use crate::job::catalog::CatalogBlock;
-use crate::job::downsample::{self, Due, Levels, Never, PlannedDownsample};
+use crate::job::downsample::{self, Due, Empties, Levels, Never, PlannedDownsample};
 use crate::job::group::Group;
 use crate::job::pass::PassOptions;
 use crate::job::retain::RetentionPlan;
@@ -196,9 +197,10 @@ impl Plan {
     }
 
     /// Adds what is downsampled of `blocks`, as far as they stay: inputs of compactions are not downsampled,
-    /// their results may be. `ranges` are those of the planner.
-    pub fn downsample(&mut self, blocks: &[CatalogBlock], ranges: &[Millis]) {
-        let (due, never) = downsample::plan(blocks, ranges);
+    /// their results may be. `ranges` are those of the planner; what is known to come out empty is left out.
+    pub fn downsample(&mut self, blocks: &[CatalogBlock], ranges: &[Millis], empties: &Empties) {
+        let (mut due, never) = downsample::plan(blocks, ranges);
+        empties.leave_out(&mut due);
         let inputs: HashSet<BlockId> = self.compactions.iter().flat_map(|c| c.inputs.iter().copied()).collect();
         self.downsamplings.extend(due.iter().map(Due::show).filter(|d| !inputs.contains(&d.block)));
         self.never_downsampled.extend(never.into_iter().filter(|n| !inputs.contains(&n.block)));

@@ -109,6 +109,21 @@ impl fmt::Display for PlannedDeletion {
     }
 }
 
+/// One line for each level and reason for which it is never made.
+pub(crate) fn never_text(all: &[downsample::Never]) -> String {
+    let mut never: BTreeMap<(Millis, String), Vec<BlockId>> = BTreeMap::new();
+    for n in all {
+        never.entry((n.to, n.why.to_string())).or_default().push(n.block);
+    }
+    let line = |((to, why), blocks): (&(Millis, String), &Vec<BlockId>)| {
+        let shown: Vec<String> = blocks.iter().take(BLOCKS_LISTED).map(ToString::to_string).collect();
+        let more = blocks.len().saturating_sub(BLOCKS_LISTED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("never {} of {}{more}: {why}\n", downsample::name(*to), shown.join(" "))
+    };
+    never.iter().map(line).collect()
+}
+
 /// One paragraph a compaction, one line for each of the rest, and a summary.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,16 +141,7 @@ impl fmt::Display for Plan {
         for downsampling in &self.downsamplings {
             write!(f, "{downsampling}")?;
         }
-        let mut never: BTreeMap<(Millis, String), Vec<BlockId>> = BTreeMap::new();
-        for n in &self.never_downsampled {
-            never.entry((n.to, n.why.to_string())).or_default().push(n.block);
-        }
-        for ((to, why), blocks) in &never {
-            let shown: Vec<String> = blocks.iter().take(BLOCKS_LISTED).map(ToString::to_string).collect();
-            let more = blocks.len().saturating_sub(BLOCKS_LISTED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            writeln!(f, "never {} of {}{more}: {why}", downsample::name(*to), shown.join(" "))?;
-        }
+        f.write_str(&never_text(&self.never_downsampled))?;
         let mut same: BTreeMap<&str, usize> = BTreeMap::new();
         self.nothing.iter().for_each(|group| *same.entry(&group.reason).or_default() += 1);
         same.retain(|_, &mut groups| groups > GROUPS_LISTED);

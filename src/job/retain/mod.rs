@@ -20,6 +20,7 @@ pub use policy::{Keep, Policy, parse_policies};
 pub use run::{Retained, look, run};
 
 use crate::job::catalog::CatalogBlock;
+use crate::job::downsample::Empties;
 use crate::job::pass::PassOptions;
 use crate::model::{BlockId, LabelSet, Millis, go_duration_text};
 use owed::{Fate, Future};
@@ -110,13 +111,18 @@ pub fn keep_of(options: &PassOptions, labels: &LabelSet) -> Keep {
 /// Decides about `blocks`, which are those a compactor works on; whether blocks are held is
 /// [`PassOptions::downsampling`]. Brakes are not looked at here.
 pub fn plan(blocks: &[CatalogBlock], options: &PassOptions, now: Millis) -> RetentionPlan {
+    plan_knowing(blocks, options, now, &Empties::default())
+}
+
+/// The same, where it is known what came out empty: nobody waits for that.
+pub fn plan_knowing(blocks: &[CatalogBlock], options: &PassOptions, now: Millis, empties: &Empties) -> RetentionPlan {
     let mut plan = RetentionPlan { totals: totals(blocks), ..RetentionPlan::default() };
     let expired = |block: &&CatalogBlock| has_expired(block, keep_of(options, &block.labels), now);
     let candidates: Vec<&CatalogBlock> = blocks.iter().filter(expired).collect();
     if candidates.is_empty() {
         return plan;
     }
-    let mut future = Future::new(blocks, options, now);
+    let mut future = Future::new(blocks, options, now, empties);
     let mut fates: Vec<(&CatalogBlock, Fate)> = Vec::with_capacity(candidates.len());
     for block in candidates {
         let fate = if options.downsampling { future.fate(block, keep_of(options, &block.labels)) } else { Fate::Free };

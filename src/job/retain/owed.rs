@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{Keep, is_older, keep_of};
 use crate::job::catalog::CatalogBlock;
 use crate::job::clean::GIVEN_UP_AFTER;
-use crate::job::downsample::{Covered, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR};
+use crate::job::downsample::{Covered, Empties, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR};
 use crate::job::group::groups;
 use crate::job::pass::PassOptions;
 use crate::job::plan::replay;
@@ -100,8 +100,10 @@ struct End {
 }
 
 impl<'a> Future<'a> {
-    pub(super) fn new(blocks: &'a [CatalogBlock], options: &'a PassOptions, now: Millis) -> Self {
-        Future { blocks, options, now, covered: covered(blocks), ends: HashMap::new() }
+    pub(super) fn new(blocks: &'a [CatalogBlock], options: &'a PassOptions, now: Millis, empties: &Empties) -> Self {
+        let mut covered = covered(blocks);
+        empties.cover(&mut covered, blocks);
+        Future { blocks, options, now, covered, ends: HashMap::new() }
     }
 
     /// What becomes of `block`, which has expired.

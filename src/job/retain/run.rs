@@ -2,10 +2,11 @@
 
 use futures::{StreamExt, stream};
 
-use super::{Brake, Expired, Held, History, Owes, RetentionPlan, brakes, plan};
+use super::{Brake, Expired, Held, History, Owes, RetentionPlan, brakes, plan_knowing};
 use crate::block::retire::Marked;
 use crate::error::{Error, Result};
 use crate::job::catalog::CatalogBlock;
+use crate::job::downsample::Empties;
 use crate::job::mark;
 use crate::job::pass::PassOptions;
 use crate::job::plan::size_text;
@@ -49,7 +50,7 @@ impl Retained {
 /// # Errors
 /// What the bucket says when it is asked for the time.
 pub async fn look(env: &Env, blocks: &[CatalogBlock], options: &PassOptions) -> Result<RetentionPlan> {
-    let mut plan = plan(blocks, options, env.clock.now());
+    let mut plan = plan_knowing(blocks, options, env.clock.now(), &empties(env, options));
     if !plan.expired.is_empty() && !options.retention_confirm {
         // on a local disk the time comes from a file that is written, and whoever only looks writes none
         let asks = !env.bucket.is_local();
@@ -66,7 +67,7 @@ pub async fn look(env: &Env, blocks: &[CatalogBlock], options: &PassOptions) -> 
 pub async fn run(env: &Env, blocks: &mut Vec<CatalogBlock>, options: &PassOptions, retained: &mut Retained) {
     let now = env.clock.now();
     retained.looked = Some(now);
-    let mut plan = plan(blocks, options, now);
+    let mut plan = plan_knowing(blocks, options, now, &empties(env, options));
     let already = retained.marked.iter().map(|e| e.bytes).fold(0, u64::saturating_add);
     if !plan.expired.is_empty() && !options.retention_confirm {
         let theirs = match clock(env, &plan, blocks).await {
@@ -103,6 +104,10 @@ pub async fn run(env: &Env, blocks: &mut Vec<CatalogBlock>, options: &PassOption
     retained.marked.sort_by_key(|e| e.block);
     let bytes = retained.marked.iter().map(|e| e.bytes).fold(0, u64::saturating_add);
     History::read(&env.scratch, env.bucket.name()).note(&env.scratch, bytes);
+}
+
+fn empties(env: &Env, options: &PassOptions) -> Empties {
+    Empties::read(&env.scratch, options.downsample_policy.as_ref())
 }
 
 fn fail(env: &Env, retained: &mut Retained, error: Error) {

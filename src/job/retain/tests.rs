@@ -314,7 +314,7 @@ fn a_plan_for_people() {
         "; its samples are lost: too short to be downsampled, and marked no-compact\n",
         "stopped: retention would mark nothing: this pass would mark 2.0 KiB, over 20 % more than the 1.0 KiB",
         "and 1970-01-01T00:00:00Z in the bucket",
-        "retention: 1 blocks expire, 100 B; 1 of them without a coarser one; 1 held, 100 B\n",
+        "retention: 1 block expires, 100 B; 1 of them without a coarser one; 1 held, 100 B\n",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }

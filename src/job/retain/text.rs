@@ -104,13 +104,17 @@ impl fmt::Display for RetentionPlan {
             return Ok(());
         }
         let lost = self.expired.iter().filter(|e| e.lost.is_some()).count();
-        writeln!(
-            f,
-            "retention: {} blocks expire, {}; {lost} of them without a coarser one; {} held, {}",
-            self.expired.len(),
-            size_text(self.bytes()),
-            self.held.len(),
-            size_text(self.held_bytes())
-        )
+        match self.expired.len() {
+            0 => f.write_str("retention: no block expires")?,
+            1 => write!(f, "retention: 1 block expires, {}", size_text(self.bytes()))?,
+            n => write!(f, "retention: {n} blocks expire, {}", size_text(self.bytes()))?,
+        }
+        if lost > 0 {
+            write!(f, "; {lost} of them without a coarser one")?;
+        }
+        if !self.held.is_empty() {
+            write!(f, "; {} held, {}", self.held.len(), size_text(self.held_bytes()))?;
+        }
+        f.write_str("\n")
     }
 }

@@ -9,7 +9,10 @@ use blockyard::format::meta::Meta;
 use blockyard::format::tombstones::{Interval, Tombstones};
 use blockyard::job::Env;
 use blockyard::job::compact::{CompactOutcome, SourceBlock, compact};
-use blockyard::job::downsample::{DownsampleTask, Levels, downsample};
+use blockyard::job::downsample::{
+    DownsampleOptions, DownsampleTask, Levels, SeriesPolicy, downsample, dry_run as plan_all, run as run_all,
+};
+use blockyard::job::pass::{self, PassOptions};
 use blockyard::model::{BlockId, LabelSet};
 use futures::TryStreamExt;
 use serde::Deserialize;
@@ -132,8 +135,63 @@ fn special_values_of_two_weeks() {
 }
 
 #[test]
+fn native_histograms_of_ten_days() {
+    run("histograms");
+}
+
+#[test]
 fn a_dense_block_of_two_days() {
     run("dense");
+}
+
+/// A block in which every sample is deleted lists a level that is due for ever: it is read once.
+#[tokio::test]
+async fn a_level_that_came_out_empty_is_read_once() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/downsample/dense/input");
+    let mut objects = Vec::new();
+    gather(&folder, &folder, &mut objects);
+    let id: BlockId = objects[0].0.split_once('/').expect("a key").0.parse().expect("a block");
+    let dir = TempDir::new().expect("scratch");
+    let env = merge::env(Bucket::memory(), 2, &dir);
+    merge::fill(&env.bucket, &objects).await;
+    let index = env.bucket.get(&format!("{id}/index"), 1 << 30).await.expect("an index");
+    let index = Index::open(&index[..]).expect("an index");
+    let list = index.all_postings().expect("postings");
+    let mut tombstones = Tombstones::default();
+    let everything = Interval { min: i64::MIN, max: i64::MAX };
+    (0..list.len()).filter_map(|at| list.get(at)).for_each(|series| tombstones.add(u64::from(series), everything));
+    env.bucket.put(&format!("{id}/tombstones"), tombstones.encode().into()).await.expect("put");
+    let before = merge::contents(&env.bucket, "").await;
+
+    let options = DownsampleOptions::default();
+    let read = async |env: &Env, options: &DownsampleOptions| {
+        let before = env.bucket.requests().get_range.calls;
+        let done = run_all(env, options).await.expect("a run");
+        assert!(done.failed.is_empty() && done.downsampled.iter().all(|d| d.written.is_empty()), "{done:?}");
+        (done.downsampled.len(), env.bucket.requests().get_range.calls - before > 0)
+    };
+    assert_eq!(plan_all(&env, &options).await.expect("a plan").downsamplings.len(), 1);
+    assert_eq!(read(&env, &options).await, (1, true));
+    assert!(merge::contents(&env.bucket, "").await == before, "nothing of it is in the bucket");
+    assert_eq!(read(&env, &options).await, (0, false), "the second run reads nothing");
+    let plan = plan_all(&env, &options).await.expect("a plan");
+    assert_eq!(plan.to_string(), "plan: nothing to downsample in 1 block\n");
+    // a compactor is such a second run too, and so is retention: nobody waits for what never comes
+    let year = 365 * 86_400_000;
+    let pass = PassOptions { retention_raw: year, retention_confirm: true, ..PassOptions::default() };
+    let ranges = env.bucket.requests().get_range.calls;
+    let done = pass::run(&env, &pass, &pass::Engine).await.expect("a pass");
+    assert_eq!((done.downsampled.len(), env.bucket.requests().get_range.calls), (0, ranges));
+    assert_eq!(done.retention.marked.iter().map(|e| (e.block, e.lost)).collect::<Vec<_>>(), [(id, None)]);
+    env.bucket.delete(&format!("{id}/deletion-mark.json")).await.expect("a deletion");
+    // other series are asked for, tombstones go, the note is lost: then it is read again
+    let policy = SeriesPolicy::parse(&["{job=~\".+\"}"]).expect("a selector");
+    assert_eq!(read(&env, &DownsampleOptions { policy, ..DownsampleOptions::default() }).await, (1, true));
+    std::fs::remove_file(dir.path().join("downsampled-to-nothing.json")).expect("the note");
+    assert_eq!(read(&env, &options).await, (1, true));
+    env.bucket.delete(&format!("{id}/tombstones")).await.expect("a deletion");
+    let done = run_all(&env, &options).await.expect("a run");
+    assert_eq!(done.downsampled.iter().map(|d| d.written.len()).collect::<Vec<_>>(), [1]);
 }
 
 /// What tombstones delete is in no coarser block, and a level without samples is not written.

@@ -69,6 +69,23 @@ async fn marks_are_kept_and_one_failure_stops_no_other() {
     assert!(plan.to_string().contains("it is marked no-downsample"), "{plan}");
 }
 
+/// thanos#4960: the run ends, whatever fails.
+#[tokio::test]
+async fn three_blocks_that_cannot_be_read_end_the_run() {
+    let world = World::new();
+    for (n, cluster) in [(1, "a"), (2, "b"), (3, "c")] {
+        world.block(&meta(n, cluster, (0, 2 * DAY))).await;
+    }
+    let fails = (1..4).map(|n| (id(n), Kind::Unavailable, "not now")).collect();
+    let engine = Fake { fails, ..Fake::default() };
+    let options = PassOptions { downsample_concurrency: 2, ..PassOptions::default() };
+    let result = run(&world.env, &options, &engine).await.unwrap();
+    assert!(!result.is_clean() && result.downsampled.is_empty());
+    let mut failed: Vec<_> = result.not_downsampled.iter().map(|f| (f.block, f.error.kind())).collect();
+    failed.sort_unstable_by_key(|f| f.0);
+    assert_eq!(failed, [1, 2, 3].map(|n| (id(n), Kind::Unavailable)));
+}
+
 #[tokio::test]
 async fn what_stays_is_downsampled_on_the_way() {
     let world = World::new();
