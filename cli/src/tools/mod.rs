@@ -131,7 +131,7 @@ mod tests {
         let mut root = crate::Cli::command();
         root.build();
         let bucket = root.find_subcommand("tools").and_then(|tools| tools.find_subcommand("bucket")).unwrap();
-        for (name, flags) in [("cleanup", 7), ("mark", 6), ("retention", 10)] {
+        for (name, flags) in [("cleanup", 7), ("mark", 6), ("retention", 10), ("rewrite", 13)] {
             let ours = bucket.find_subcommand(name).unwrap();
             let theirs = all[format!("tools bucket {name}")].as_array().unwrap();
             assert_eq!(theirs.len(), flags);
@@ -147,7 +147,7 @@ mod tests {
                 let shown = flag["shown_as"].as_str().unwrap_or_default();
                 if !shown.is_empty() && !shown.starts_with('<') && shown != long.to_ascii_uppercase() {
                     let default: Vec<_> = argument.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
-                    assert_eq!(default, [shown], "{name} --{long}");
+                    assert_eq!(default, [shown.trim_matches('"')], "{name} --{long}");
                 }
             }
         }

@@ -87,6 +87,57 @@ fn blocks_in_which_nothing_changes_stay() {
 }
 
 #[test]
+fn flags_have_their_effects() {
+    let id = format!("--id={ID}");
+    let new_block = |folder: &Path, arguments: &[&str]| {
+        let before = blocks(folder);
+        let ran = rewrite(folder, &[&[id.as_str(), "--no-dry-run"], arguments].concat());
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err);
+        blocks(folder).into_iter().find(|b| !before.contains(b)).expect("a new block")
+    };
+    let meta = |block: &Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(block.join("meta.json")).expect("a meta")).expect("JSON")
+    };
+    // configurations in files, hashes, and what was in the working directory before
+    let folder = bucket();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let deletions = format!("--rewrite.to-delete-config-file={}", file("delete.yml", "- matchers: up"));
+    let rules = "- {action: replace, target_label: by, replacement: us}";
+    let rules = format!("--rewrite.to-relabel-config-file={}", file("relabel.yml", rules));
+    std::fs::create_dir(folder.path().join("tmp")).expect("a folder");
+    file("tmp/mine", "stays");
+    let new = meta(&new_block(folder.path(), &["--hash-func=SHA256", &deletions, &rules]));
+    assert_eq!(new["thanos"]["files"][0]["hash"]["hashFunc"], "SHA256", "{new}");
+    let rewrites = new["thanos"]["rewrites"].to_string();
+    assert!(rewrites.contains("deletions_applied") && rewrites.contains("relabels_applied"), "{rewrites}");
+    assert!(folder.path().join("tmp/mine").exists() && change_logs(folder.path()).len() == 1);
+    // no change.log, and no symbol that nobody uses
+    let most = "--rewrite.to-delete-config=- matchers: '{__name__!=\"up\"}'";
+    let folder = bucket();
+    let kept = new_block(folder.path(), &["--no-rewrite.add-change-log", most]);
+    assert!(change_logs(folder.path()).is_empty());
+    assert!(meta(&kept)["thanos"]["files"][0].get("hash").is_none());
+    let folder = bucket();
+    let dropped = new_block(folder.path(), &["--drop-unused-symbols", most]);
+    let index = |block: &Path| std::fs::metadata(block.join("index")).expect("an index").len();
+    assert!(index(&dropped) < index(&kept));
+    // a block that is Prometheus' own has no external labels
+    let folder = bucket();
+    let path = blocks(folder.path())[0].join("meta.json");
+    let mut bare = meta(&blocks(folder.path())[0]);
+    bare["thanos"]["labels"] = serde_json::json!({});
+    std::fs::write(&path, bare.to_string()).expect("a meta");
+    let ran = rewrite(folder.path(), &[&id, "--no-dry-run", UP]);
+    assert!(ran.code == Some(2) && ran.err.contains("--prom-blocks"), "{}", ran.err);
+    assert_eq!(blocks(folder.path()).len(), 1);
+    new_block(folder.path(), &["--prom-blocks", UP]);
+}
+
+#[test]
 fn nonsense_is_refused_before_anything_is_begun() {
     let folder = bucket();
     let id = format!("--id={ID}");

@@ -131,8 +131,9 @@ pub fn plan(catalog: &Catalog, change: &Change, choice: &Choice, clock: &dyn Clo
             let next = "if that one came of a run that was interrupted, mark this block for deletion; else choose other labels";
             return Err(Error::new(Kind::Conflict, what).block(block.id).next(next));
         }
-        // blocks that overlap already may do so afterwards
-        let new = |o: &&&CatalogBlock| !moving.contains(&o.id) && o.meta.time_range().overlaps(block.meta.time_range());
+        // blocks of one group that overlap already may do so afterwards
+        let new =
+            |o: &&&CatalogBlock| o.meta.labels() != block.meta.labels() && o.meta.time_range().overlaps(block.meta.time_range());
         planned.overlaps = group.iter().find(new).map(|o| o.id);
         group.push(block);
     }

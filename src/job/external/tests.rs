@@ -121,9 +121,23 @@ async fn collisions_are_refused_and_overlaps_told() {
     for (change, selector) in [(to("b"), r#"{r="a"}"#), (to("c"), "{r=~\"a|b\"}")] {
         let error = planned(&bucket, &change, selector).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict, "{error}");
+        let text = error.to_string();
+        for words in
+            ["it would be another ", " of the same time and sources", "mark this block for deletion; else choose other labels"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
     }
     put(&bucket, 12, &[("r", "c")], 0, &[7]).await;
     assert_eq!(planned(&bucket, &to("c"), r#"{r="a"}"#).await.unwrap().blocks[0].overlaps, Some(id(12)));
+    // downsampled replicas: the blocks of five minutes of both were made of the same raw ones, or only overlap
+    put(&bucket, 20, &[("r", "d")], 300_000, &[20]).await;
+    put(&bucket, 21, &[("r", "e")], 300_000, &[20]).await;
+    put(&bucket, 22, &[("r", "f")], 300_000, &[22]).await;
+    let same = planned(&bucket, &to("g"), r#"{r=~"d|e"}"#).await.unwrap_err();
+    assert_eq!((same.kind(), same.block_id()), (Kind::Conflict, Some(id(21))), "{same}");
+    let apart = planned(&bucket, &to("g"), r#"{r=~"d|f"}"#).await.unwrap();
+    assert_eq!(apart.blocks.iter().map(|p| p.overlaps).collect::<Vec<_>>(), [None, Some(id(20))]);
     let nobody = plan(&look(&bucket).await, &to("c"), &Choice::Ids(vec![id(99)]), &*ManualClock::new(5, 1));
     assert_eq!(nobody.unwrap_err().kind(), Kind::NotFound);
 }
