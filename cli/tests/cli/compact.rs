@@ -60,6 +60,8 @@ fn the_same_bytes_with_any_number_of_threads() {
         assert_eq!(ran.code, Some(0), "{}", ran.err);
         assert!(ran.out.starts_with("3 blocks became block ") && ran.out.ends_with("pass done: 1 compaction\n"), "{}", ran.out);
         assert!(ran.err.contains("level=info") && !ran.err.contains("level=error"), "{}", ran.err);
+        let below: Vec<String> = snapshot(&dir.path().join("data")).into_keys().collect();
+        assert!(below.iter().all(|file| !file.contains("index") && !file.contains("chunks")), "nothing is copied: {below:?}");
         let block = compacted(&bucket);
         let bytes = (fs::read(block.join("index")).unwrap(), fs::read(block.join("chunks/000001")).unwrap());
         let first = first.get_or_insert_with(|| bytes.clone());

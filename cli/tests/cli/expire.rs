@@ -59,7 +59,7 @@ fn retention_marks_what_is_too_old() {
     let ran = tool(dir.path(), &["retention", "--retention.resolution-raw=24h", "--dry-run"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.starts_with(&format!("expire {A}: raw until ")), "{}", ran.out);
-    assert!(ran.out.contains("retention: 1 blocks expire"), "{}", ran.out);
+    assert!(ran.out.contains("retention: 1 block expires, 1.2 KiB\n"), "{}", ran.out);
     assert_eq!(snapshot(dir.path()), before);
     let ran = tool(dir.path(), &["retention", "--retention.resolution-raw=24h"]);
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
@@ -186,6 +186,41 @@ fn marks_that_make_no_sense_change_nothing() {
     for policy in ["- {matchers: '{a=b}', raw: 2d}", "- {matchers: '{a=\"b\"}', keep: 2d}"] {
         let ran = tool(dir.path(), &["retention", "--retention.resolution-raw=1h", &format!("--retention.policy={policy}")]);
         assert_eq!(ran.code, Some(2), "{policy}: {}", ran.err);
+    }
+    assert_eq!(snapshot(dir.path()), before);
+}
+
+/// Configurations of what happens over the years: each is refused with a word about it, and nothing is begun.
+#[test]
+fn configurations_that_make_no_sense_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    four(dir.path());
+    let before = snapshot(dir.path());
+    for (command, flags, words) in [
+        ("compact", &["--retention.resolution-raw=39h"][..], "(40 hours)"),
+        ("compact", &["--retention.resolution-raw=60d", "--retention.resolution-5m=9d"], "(10 days)"),
+        ("compact", &["--retention.resolution-1h=1.5d"], "retention.resolution-1h"),
+        ("compact", &["--retention.policy=- {matchers: '{a=\"b\"}', 5m: 1d, 10m: 1d}"], "10m"),
+        ("compact", &["--retention.policy=- {matchers: '{a=b}', raw: 60d}"], "entry 1: matchers"),
+        ("compact", &["--retention.policy=- {matchers: '{a=~\"(\"}', raw: 60d}"], "entry 1: matchers"),
+        ("compact", &["--retention.policy=- {raw: 60d}"], "it has no matchers"),
+        ("compact", &["--retention.policy=- {matchers: '{a=\"b\"}', raw: 39h}"], "(40 hours)"),
+        ("compact", &["--retention.policy-file=nowhere.yml"], "nowhere.yml"),
+        ("compact", &["--downsample.filter={a="], "--downsample.filter"),
+        ("compact", &["--deduplication.func=chain"], "deduplication.func"),
+        ("compact", &["--deduplication.func=penalty"], "replica"),
+        ("downsample", &["--downsample.filter=!up{"], "--downsample.filter"),
+        ("downsample", &["--hash-func=MD5"], "--hash-func"),
+        ("retention", &["--retention.policy=raw: 60d"], "retention policy"),
+        ("retention", &["--retention.hold", "--retention.resolution-5m=9d"], "(10 days)"),
+        ("rewrite", &["--external-labels.set=a", "--selector={}"], "is not NAME=VALUE"),
+        ("rewrite", &["--external-labels.drop=tenant", "--selector={tenant=}"], "parse error"),
+    ] {
+        let config = objstore(dir.path());
+        let command = if command == "compact" { vec!["compact"] } else { vec!["tools", "bucket", command] };
+        let ran = blockyard(dir.path(), &[&command[..], flags, &[&config]].concat());
+        assert_eq!((ran.code, &*ran.out), (Some(2), ""), "{command:?} {flags:?}: {}", ran.err);
+        assert!(ran.err.contains(words), "{command:?} {flags:?}: {}", ran.err);
     }
     assert_eq!(snapshot(dir.path()), before);
 }

@@ -91,9 +91,10 @@ fn tells_its_version() {
 #[test]
 fn wrong_usage_is_2_and_names_the_flag() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["compact", "--bogus"], "--bogus"),
         (&["bogus"], "bogus"),
+        (&["compact", "@flags"], "unexpected argument '@flags'"),
         (&[], "Usage"),
         (&["compact", "--log.level=trace"], "--log.level"),
         (&["compact", "--consistency-delay=90"], "no unit"),
@@ -140,6 +141,10 @@ fn log_lines_in_both_forms() {
     let json: BTreeMap<String, serde_json::Value> = serde_json::from_str(&line("json")).expect("JSON");
     let keys: Vec<_> = json.keys().map(String::as_str).collect();
     assert_eq!(keys, ["caller", "err", "kind", "level", "msg", "ts"]);
+    let journald = blockyard(dir.path(), &["compact", "--log.format=journald"]);
+    let lines: Vec<&str> = journald.err.lines().collect();
+    assert!(lines.len() > 1 && lines.iter().all(|line| line.starts_with("ts=20")), "{}", journald.err);
+    assert!(lines[0].contains("level=warn") && lines[0].contains("journald"), "{}", journald.err);
     let quiet = blockyard(dir.path(), &["compact", "--log.level=error", &objstore(dir.path()), "--tracing.config=x"]);
     assert_eq!(quiet.err, "");
 }

@@ -179,6 +179,10 @@ fn blocks_are_listed_and_marked() {
     assert!(get(running.address, "/").body.contains("<a href=\"/metrics\">"));
 
     let page = get(running.address, "/metrics").body;
+    // as in Thanos, marks of people are not those of the compactor, which marked the three that became one
+    let marked = |marker: &str| value(&page, &format!("thanos_compact_blocks_marked_total{{marker=\"{marker}\",reason=\"\"}}"));
+    assert_eq!(marked("deletion-mark.json"), 3.0);
+    assert!(!page.contains("thanos_compact_blocks_marked_total{marker=\"no-compact-mark.json\",reason=\"manual\"}"), "{page}");
     assert_eq!(value(&page, "http_requests_total{code=\"400\",handler=\"blocks_mark\",method=\"post\"}"), 5.0);
     assert_eq!(value(&page, "thanos_bucket_uiblocks_meta_syncs_total"), 1.0);
     assert_eq!(value(&page, "thanos_bucket_uiblocks_meta_synced{state=\"loaded\"}"), blocks as f64);

@@ -277,6 +277,8 @@ fn counters_alone_stay_in_one_chunk() {
     let windows = (0..240).map(|i| (2 * i + 1, (2 * i + 1) as f64));
     let expected: Samples = [(0, 0.)].into_iter().chain(windows).chain([(479, 479.)]).collect();
     assert_eq!(out[0].slots, [None, None, None, None, Some(expected)]);
+    // aggregates that are not there have no first time
+    assert_eq!(coarse(1, 2, &[counter(1000)])[0].range, (1000, 1119));
 }
 
 #[test]
