@@ -278,7 +278,7 @@ fn counters_alone_stay_in_one_chunk() {
     let expected: Samples = [(0, 0.)].into_iter().chain(windows).chain([(479, 479.)]).collect();
     assert_eq!(out[0].slots, [None, None, None, None, Some(expected)]);
     // aggregates that are not there have no first time
-    assert_eq!(coarse(1, 2, &[counter(1000)])[0].range, (1000, 1119));
+    assert_eq!(coarse(1, 2, &[counter(1000)])[0].range, (1001, 1119));
 }
 
 #[test]
