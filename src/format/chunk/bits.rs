@@ -45,6 +45,9 @@ pub enum Field {
 #[inline(always)]
 pub(super) fn unseen(_: Field, _: usize) {}
 
+/// The bit of each byte of a LEB128 integer that says that more follow.
+const CONTINUES: u64 = 0x8080_8080_8080_8080;
+
 /// A position in the bits of a chunk, most significant bit first.
 #[derive(Clone, Copy, Debug)]
 pub struct Bits<'a> {
@@ -83,11 +86,7 @@ impl<'a> Bits<'a> {
     /// The same for those who need 57 bits at most; cheaper.
     #[inline(always)]
     pub(super) fn peek_57(&self) -> u64 {
-        let byte = self.at >> 3;
-        match self.bytes.get(byte..byte + 8) {
-            Some(&[a, b, c, d, e, f, g, h]) => u64::from_be_bytes([a, b, c, d, e, f, g, h]) << (self.at & 7),
-            _ => self.peek_tail(),
-        }
+        self.word(self.at).unwrap_or_else(|| self.peek_tail())
     }
 
     /// The same where no more than the last eight bytes are left: in small chunks that is often.
@@ -97,10 +96,37 @@ impl<'a> Bits<'a> {
         self.last.checked_shl((self.at - last_at) as u32).unwrap_or(0)
     }
 
+    /// Bits that are at least in a word of [`Bits::word`].
+    pub(super) const IN_WORD: u32 = 57;
+
+    /// The bits from `at` on, the first one on top; none within the last eight bytes.
+    #[inline(always)]
+    pub(super) fn word(&self, at: usize) -> Option<u64> {
+        let byte = at >> 3;
+        match self.bytes.get(byte..byte + 8) {
+            Some(&[a, b, c, d, e, f, g, h]) => Some(u64::from_be_bytes([a, b, c, d, e, f, g, h]) << (at & 7)),
+            _ => None,
+        }
+    }
+
+    /// The same of the last eight bytes, with the number of bits that are left; none before them, where
+    /// there are fewer bytes, and behind the end.
+    #[inline(always)]
+    pub(super) fn last_word(&self, at: usize) -> Option<(u64, u32)> {
+        let gone = at.checked_sub(self.end().checked_sub(64)?).filter(|&gone| gone < 64)? as u32;
+        Some((self.last << gone, 64 - gone))
+    }
+
     /// Moves over `count` bits.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
         self.at += count as usize;
+    }
+
+    /// Moves to bit `at`, from the start of the chunk.
+    #[inline(always)]
+    pub(super) fn move_to(&mut self, at: usize) {
+        self.at = at;
     }
 
     /// The next `count` bits, 1 to 64.
@@ -122,6 +148,15 @@ impl<'a> Bits<'a> {
 
     /// An unsigned LEB128 integer that begins at any bit.
     pub(super) fn uvarint(&mut self) -> Result<u64, Malformed> {
+        // most are of a few bytes, and those are all in one word
+        let word = self.peek();
+        let more = (word | !CONTINUES).leading_ones() / 8;
+        if more < 8 {
+            self.skip(8 * (more + 1));
+            let sevens = word >> (56 - 8 * more) & !CONTINUES;
+            let value = (0..=more).fold(0, |value, i| value | (sevens >> (8 * i) & 0x7f) << (7 * (more - i)));
+            return self.check().map(|()| value);
+        }
         let mut value = 0u64;
         for i in 0..10 {
             let byte = self.take(8);

@@ -183,7 +183,7 @@ pub fn decode_floats(
     floats(FloatSamples::new(encoding, data)?, times, starts, values)
 }
 
-/// The hot loop: no capacity is asked within.
+/// The hot loop; what is regular is decoded many samples at a time.
 fn floats(
     mut samples: FloatSamples<'_>,
     times: &mut Vec<Millis>,
@@ -191,22 +191,26 @@ fn floats(
     values: &mut Vec<f64>,
 ) -> Result<(), Malformed> {
     let count = samples.remaining() as usize;
-    let (times_before, values_before) = (times.len(), values.len());
-    times.resize(times_before + count, 0);
-    values.resize(values_before + count, 0.0);
+    let before = values.len();
+    times.reserve(count);
+    values.resize(before + count, 0.0);
+    let new = &mut values[before..];
     let mut done = 0;
-    let mut rows = times[times_before..].iter_mut().zip(values[values_before..].iter_mut());
-    let result = rows.try_for_each(|(time, value)| {
-        samples.advance()?;
-        (*time, *value) = (samples.time(), samples.value());
+    let result = loop {
+        done += samples.regular(times, &mut new[done..]);
+        match samples.advance() {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(e) => break Err(e),
+        }
+        times.push(samples.time());
+        new[done] = samples.value();
         if samples.has_starts() {
             starts.push(samples.start());
         }
         done += 1;
-        Ok(())
-    });
-    times.truncate(times_before + done);
-    values.truncate(values_before + done);
+    };
+    values.truncate(before + done);
     result
 }
 

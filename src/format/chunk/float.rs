@@ -95,6 +95,18 @@ impl<'a> FloatSamples<'a> {
         }
     }
 
+    /// Moves over samples of XOR that are regular, behind `times` and from the first of `values` on; how
+    /// many. None of the first two is. There is room in `values` for all that remain.
+    #[inline(always)]
+    pub(super) fn regular(&mut self, times: &mut Vec<Millis>, values: &mut [f64]) -> usize {
+        if self.is_xor2 || self.read < 2 {
+            return 0;
+        }
+        let moved = self.state.regular_xor(times, &mut values[..(self.samples - self.read) as usize]);
+        self.read += moved as u32;
+        moved
+    }
+
     /// The time of the sample that [`FloatSamples::advance`] moved to.
     #[inline]
     pub fn time(&self) -> Millis {

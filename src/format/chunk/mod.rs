@@ -29,6 +29,7 @@ mod header;
 mod histogram;
 mod layout;
 mod native;
+mod regular;
 mod rows;
 mod samples;
 mod spans;

@@ -78,6 +78,18 @@ impl Window {
         Ok(self.take_same(bits))
     }
 
+    /// Zeros of a changed float that are not stored: all of them, and those at its end.
+    #[inline(always)]
+    pub(super) fn zeros(self) -> (u32, u32) {
+        (self.zeros.into(), self.trailing.into())
+    }
+
+    /// A window that was said, with these zeros (up to 63).
+    #[inline(always)]
+    pub(super) fn of((zeros, trailing): (u32, u32)) -> Window {
+        Window { zeros: zeros as u8, trailing: trailing as u8, is_set: true }
+    }
+
     /// Writes what [`Window::take`] reads: `value` behind `last`, both as bits.
     #[inline]
     pub(super) fn put(&mut self, out: &mut BitWriter, last: u64, value: u64) {

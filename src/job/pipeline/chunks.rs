@@ -182,16 +182,24 @@ impl<'a> Records<'a> {
         let whole = match segment::record_len(rest, offset)? {
             Some(len) if len <= rest.len() => &rest[..len],
             _ => {
-                // the record lies across parts
+                // the record lies across parts: as much as its length field says is joined, and no more
                 self.joined.clear();
                 self.joined.extend_from_slice(rest);
-                for next in &run.parts[self.part + 1..] {
-                    if segment::record_len(&self.joined, offset)?.is_some_and(|len| len <= self.joined.len()) {
-                        break;
+                let mut behind = run.parts[self.part + 1..].iter().map(|part| &part.bytes[..]);
+                let mut next = &[][..];
+                let len = loop {
+                    let len = segment::record_len(&self.joined, offset)?;
+                    let lacks = len.map_or(1, |len| len.saturating_sub(self.joined.len()));
+                    if let (Some(len), 0) = (len, lacks) {
+                        break len;
                     }
-                    self.joined.extend_from_slice(&next.bytes);
-                }
-                let len = segment::record_len(&self.joined, offset)?.filter(|&len| len <= self.joined.len()).ok_or_else(gone)?;
+                    while next.is_empty() {
+                        next = behind.next().ok_or_else(gone)?;
+                    }
+                    let (more, later) = next.split_at(lacks.min(next.len()));
+                    self.joined.extend_from_slice(more);
+                    next = later;
+                };
                 &self.joined[..len]
             }
         };

@@ -168,11 +168,14 @@ impl FloatRun {
 
 /// Whether none of these samples has to be looked at: times ascend from the epoch on, and all values are numbers.
 fn is_plain(times: &[Millis], values: &[f64]) -> bool {
-    let Some((&first, behind)) = times.split_first() else { return true };
-    // without a branch, so that it is done many at once
-    let ascends = times.iter().zip(behind).fold(true, |so_far, (before, time)| so_far & (before <= time));
-    let numbers = values.iter().fold(true, |so_far, value| so_far & !value.is_nan());
-    first >= 0 && ascends && numbers
+    // Without a branch, so that it is done many at once: whatever is wrong leaves a sign. A time before the
+    // epoch is negative, and between others no difference overflows.
+    let behind = times.get(1..).unwrap_or_default();
+    let signs = times.iter().fold(0, |signs, &time| signs | time);
+    let signs = times.iter().zip(behind).fold(signs, |signs, (before, time)| signs | time.wrapping_sub(*before));
+    // above infinity, the sign aside, are those that are no numbers
+    let above = |value: &f64| f64::INFINITY.to_bits() as i64 - value.abs().to_bits() as i64;
+    values.iter().fold(signs, |signs, value| signs | above(value)) >= 0
 }
 
 impl Numbers {
@@ -235,7 +238,20 @@ impl Batch<'_> {
 mod tests {
     use super::*;
     use crate::format::chunk::AggregateKind;
+    use crate::model::STALE_NAN_BITS;
     use crate::series::Counter;
+
+    #[test]
+    fn what_has_to_be_looked_at() {
+        assert!(is_plain(&[], &[]));
+        assert!(is_plain(&[0, 0, 7, Millis::MAX], &[0.0, -0.0, f64::INFINITY, -f64::MAX]));
+        for times in [&[-1, 5][..], &[5, 4], &[5, 6, 5], &[1, Millis::MIN], &[Millis::MIN, Millis::MAX], &[Millis::MAX, -2]] {
+            assert!(!is_plain(times, &vec![1.0; times.len()]), "{times:?}");
+        }
+        for bits in [0x7ff8_0000_0000_0000, 0x7ff0_0000_0000_0001, 0xfff8_0000_0000_0000, u64::MAX, STALE_NAN_BITS] {
+            assert!(!is_plain(&[1, 2, 3], &[1.0, f64::from_bits(bits), 2.0]), "{bits:x}");
+        }
+    }
 
     /// The counters that become of chunks of (start, time, value), chunk by chunk.
     fn counters(chunks: &[&[(Millis, Millis, f64)]], resolution: Millis) -> Vec<Vec<(Millis, f64)>> {

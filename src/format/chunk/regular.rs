@@ -1,0 +1,198 @@
+//! The samples of XOR that need no thought, many at a time: those whose step is the step before.
+//!
+//! A reader of single samples keeps its state in memory and asks after each whether the chunk has ended.
+//! Here the state is five numbers that stay in registers, a float is taken from one word of 57 bits or
+//! more, times are added up when it is known how many there are, and whatever is out of the common (a
+//! changed step, a very wide float, damage, the end) is left to [`FloatSamples`](super::FloatSamples),
+//! which begins where this stopped.
+
+use super::bits::Bits;
+use super::float::State;
+use super::window::Window;
+use crate::model::Millis;
+
+/// Bits before a float in the last window: the step did not change, the float did, the window did not.
+const SAME_PREFIX: u32 = 3;
+/// The same with a new window, which is 5 and 6 bits.
+const NEW_PREFIX: u32 = 14;
+
+/// What changes from one float to the next.
+struct Lane {
+    /// Next bit, from the start of the chunk.
+    at: usize,
+    value: u64,
+    /// The window: how many bits it has, how many are above it, and which they are.
+    size: u32,
+    above: u32,
+    mask: u64,
+}
+
+impl State<'_> {
+    /// Decodes samples behind the second one, behind `times` and into `values`, as long as they are regular
+    /// and there is room; how many.
+    #[inline(never)]
+    pub(super) fn regular_xor(&mut self, times: &mut Vec<Millis>, values: &mut [f64]) -> usize {
+        let bits = self.bits;
+        let mut lane = Lane::behind(self);
+        let mut done = 0;
+        for value in values.iter_mut() {
+            let Some(word) = bits.word(lane.at) else { break };
+            if !lane.advance(word, Bits::IN_WORD, |at| bits.word(at)) {
+                break;
+            }
+            *value = f64::from_bits(lane.value);
+            done += 1;
+        }
+        // the last eight bytes are one word, and there is nothing behind them
+        for value in &mut values[done..] {
+            let Some((word, left)) = bits.last_word(lane.at) else { break };
+            if !lane.advance(word, left, |_| None) {
+                break;
+            }
+            *value = f64::from_bits(lane.value);
+            done += 1;
+        }
+        let (first, step) = (self.time, self.step);
+        let after = |count: usize| first.wrapping_add(step.wrapping_mul(count as i64));
+        times.extend((1..=done).map(after));
+        self.time = after(done);
+        lane.end(self);
+        done
+    }
+}
+
+impl Lane {
+    fn behind(state: &State<'_>) -> Lane {
+        let (zeros, trailing) = state.window.zeros();
+        let (above, mask) = (zeros - trailing, u64::MAX << trailing);
+        Lane { at: state.bits.position(), value: state.value, size: 64 - zeros, above, mask }
+    }
+
+    fn end(self, state: &mut State<'_>) {
+        state.bits.move_to(self.at);
+        state.value = self.value;
+        // where nothing is above and below it, it may be that no window was said yet
+        if self.size < 64 {
+            state.window = Window::of((64 - self.size, 64 - self.size - self.above));
+        }
+    }
+
+    /// Moves to the next sample, of whose bits the first `have` are on top of `word`; stays if it is not
+    /// regular or does not end within them and those that `word_at` has.
+    #[inline(always)]
+    fn advance(&mut self, word: u64, have: u32, word_at: impl Fn(usize) -> Option<u64>) -> bool {
+        let (prefix, mut rest, size, above, mask) = match word >> 61 {
+            0b000 | 0b001 if have >= 2 => {
+                self.at += 2;
+                return true;
+            }
+            0b010 => (SAME_PREFIX, word << SAME_PREFIX, self.size, self.above, self.mask),
+            0b011 => {
+                let (above, size) = ((word >> 56) as u32 & 0x1f, (word >> 50) as u32 & 0x3f);
+                // a size of 0 stands for 64, which is never within a word
+                if size == 0 || above + size > 64 {
+                    return false;
+                }
+                (NEW_PREFIX, word << NEW_PREFIX, size, above, u64::MAX << (64 - size - above))
+            }
+            _ => return false,
+        };
+        if prefix + size > have {
+            match word_at(self.at + prefix as usize) {
+                Some(word) if size <= Bits::IN_WORD => rest = word,
+                _ => return false,
+            }
+        }
+        self.value ^= (rest >> (above & 63)) & mask;
+        (self.size, self.above, self.mask) = (size, above, mask);
+        self.at += (prefix + size) as usize;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Encoding, FloatSamples, XorAppender, decode_floats};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Columns have what a reader of single samples reads, and end where and as it ends.
+    fn check(data: &[u8]) {
+        let (mut times, mut starts, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let got = decode_floats(Encoding::Xor, data, &mut times, &mut starts, &mut values);
+        let (mut expected, mut failed) = (Vec::new(), None);
+        match FloatSamples::new(Encoding::Xor, data) {
+            Ok(samples) => samples.for_each(|sample| match sample {
+                Ok((time, value)) => expected.push((time, value.to_bits())),
+                Err(e) => failed = Some(e),
+            }),
+            Err(e) => failed = Some(e),
+        }
+        assert_eq!(got.err(), failed);
+        assert_eq!(times.into_iter().zip(values.iter().map(|v| v.to_bits())).collect::<Vec<_>>(), expected);
+        assert!(starts.is_empty());
+    }
+
+    /// Steps that mostly stay, and floats that mostly stay, change a little, or change much.
+    fn samples() -> impl Strategy<Value = Vec<(Millis, f64)>> {
+        let step = prop_oneof![20 => Just(0i64), 1 => -9000i64..9000, 1 => any::<i64>()];
+        let change = prop_oneof![
+            4 => Just(0u64),
+            8 => (0u64..1 << 12, 0u32..52).prop_map(|(bits, up)| bits << up),
+            2 => (any::<u64>(), 0u32..64).prop_map(|(bits, down)| bits >> down),
+        ];
+        prop::collection::vec((step, change), 0..200).prop_map(|changes| {
+            let (mut time, mut step, mut value) = (1_700_000_000_000i64, 15_000i64, 1.5f64.to_bits());
+            let next = |(by, changed)| {
+                step = step.wrapping_add(by);
+                time = time.wrapping_add(step);
+                value ^= changed;
+                (time, f64::from_bits(value))
+            };
+            changes.into_iter().map(next).collect()
+        })
+    }
+
+    fn chunk(samples: &[(Millis, f64)]) -> Vec<u8> {
+        let mut chunk = XorAppender::new();
+        samples.iter().for_each(|&(time, value)| chunk.append(time, value));
+        chunk.into_bytes()
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_as_one_by_one(samples in samples()) {
+            check(&chunk(&samples));
+        }
+
+        #[test]
+        fn the_same_of_what_is_cut_off_or_damaged(
+            samples in samples(),
+            cut: prop::sample::Index,
+            flips in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+            behind in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let mut data = chunk(&samples);
+            check(&data[..cut.index(data.len() + 1)]);
+            for flip in flips {
+                let bit = flip.index(data.len() * 8);
+                data[bit / 8] ^= 1 << (bit % 8);
+            }
+            check(&data);
+            data.extend(behind);
+            check(&data);
+        }
+
+        #[test]
+        fn the_same_of_any_bytes(count in 0u8..60, rest in prop::collection::vec(any::<u8>(), 0..120)) {
+            check(&[&[0, count], &rest[..]].concat());
+        }
+    }
+
+    #[test]
+    fn every_place_of_a_cut() {
+        let samples: Vec<_> = (0..60i64).map(|i| (i * 1000, (i * i) as f64 / 7.0)).collect();
+        let data = chunk(&samples);
+        (0..=data.len()).for_each(|cut| check(&data[..cut]));
+    }
+}
