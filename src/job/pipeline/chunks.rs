@@ -206,3 +206,33 @@ impl<'a> Records<'a> {
         Ok((segment::decode_record(whole, offset)?, whole))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_record_across_any_number_of_parts() {
+        let mut segment = segment::header().to_vec();
+        let mut expected = Vec::new();
+        for len in [0usize, 5, 200, 20_000] {
+            expected.push((ChunkRef::new(0, segment.len() as u32), vec![len as u8; len]));
+            segment::encode_record(&mut segment, 1, &vec![len as u8; len]);
+        }
+        for part_bytes in [1, 2, 3, 7, 100, 19_000, 30_000] {
+            let part =
+                |(n, bytes): (usize, &[u8])| Part { offset: (n * part_bytes) as u64, bytes: Bytes::copy_from_slice(bytes) };
+            let parts: Vec<_> = segment.chunks(part_bytes).enumerate().map(part).collect();
+            let whole = [Run { segment: 0, end: segment.len() as u64, parts: parts.clone() }];
+            let mut records = Records::new(&whole);
+            for (at, data) in &expected {
+                let (record, bytes) = records.get(*at).unwrap();
+                assert_eq!((record.data, record.len_bytes), (&data[..], bytes.len()), "parts of {part_bytes}");
+            }
+            let cut = [Run { segment: 0, end: segment.len() as u64, parts: parts[..parts.len() - 1].to_vec() }];
+            assert!(Records::new(&cut).get(expected[3].0).is_err(), "parts of {part_bytes}");
+        }
+    }
+}
