@@ -46,6 +46,13 @@ pub enum Event<'a> {
         /// Bytes written to the bucket.
         written: u64,
     },
+    /// A job left out samples of its inputs which replicas have too.
+    Deduplicated {
+        /// Which.
+        job: JobId,
+        /// How many.
+        samples: u64,
+    },
     /// A job is done.
     Finished {
         /// Which.

@@ -67,6 +67,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME", default_value = "", value_parser = PossibleValuesParser::new(["", "SHA256"]))]
     pub(crate) hash_func: String,
 
+    /// Where a new block is read from, to be held against its sources before they may be marked: "sent" reads the
+    /// bytes while they are uploaded, "readback" also reads the block back from the bucket
+    #[arg(long, value_name = "NAME", default_value = "sent", value_parser = PossibleValuesParser::new(["sent", "readback"]))]
+    pub(crate) verify_output: String,
+
     /// How blocks are found: "concurrent" lists folder by folder, "recursive" lists the whole bucket once
     #[arg(long, value_name = "NAME", default_value = "concurrent", value_parser = PossibleValuesParser::new(["concurrent", "recursive"]))]
     pub(crate) block_discovery_strategy: String,
@@ -278,6 +283,9 @@ mod tests {
         assert!(options(&["--retention.policy=- {matchers: '{a=\"b\"}', keep: 1d}"]).unwrap_err().to_string().contains("keep"));
         let kept = options(&["--retention.resolution-1h=1y", "--retention.policy=- {matchers: '{a=\"b\"}', raw: 2d}"]).unwrap();
         assert_eq!((kept.retention_1h, kept.retention_policies.len(), kept.retention_confirm), (31_536_000_000, 1, false));
+        let read_back = options(&["--verify-output=readback"]).unwrap();
+        assert_eq!(read_back.verify_output, blockyard::job::pass::VerifyOutput::ReadBack);
+        assert!(parse(&["--verify-output=never"]).is_err());
         let made = options(&["--min-time=-1s", "--hash-func=SHA256", "--block-discovery-strategy=recursive"]).unwrap();
         assert_eq!(made.min_time, 999_999_000);
         assert_eq!(format!("{:?} {:?}", made.hash_func, made.discovery), "Sha256 Recursive");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use blockyard::Result;
 use blockyard::job::Env;
 use blockyard::job::downsample::SeriesPolicy;
-use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult};
+use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult, VerifyOutput};
 use blockyard::job::relabel::parse_rules;
 use blockyard::model::Millis;
 use blockyard::serve::compactor::Compactor;
@@ -132,6 +132,7 @@ impl Flags {
             max_level: self.max_level,
             block_max_index_bytes: self.max_index_bytes,
             hash_func: if self.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
+            verify_output: if self.verify_output == "readback" { VerifyOutput::ReadBack } else { VerifyOutput::Sent },
             skip_out_of_order: self.skip_out_of_order,
             accept_malformed_index: self.accept_malformed_index,
             downsampling: !self.no_downsampling,

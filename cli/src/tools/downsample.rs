@@ -71,8 +71,8 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
     let options = DownsampleOptions {
         concurrency: flags.concurrency,
         hash_func: if flags.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
-        accept_malformed_index: false,
         policy,
+        ..DownsampleOptions::default()
     };
     if flags.dry_run {
         super::print(&downsample::dry_run(&env, &options).await?.to_string())?;

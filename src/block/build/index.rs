@@ -1,10 +1,13 @@
 //! The index of a block that is being built: symbols first, then series entries as they come, and
 //! at the end postings, their table and the table of contents. Append-only: nothing is patched.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::object::{ObjectWriter, Written};
 use super::postings::{PairLists, Shard};
+use crate::block::witness::{Bounds, Witness};
 use crate::bucket::Bucket;
 use crate::error::{Error, Kind, Result};
 use crate::format::index::{
@@ -24,18 +27,34 @@ pub(crate) struct IndexFile {
     last_series: Option<u64>,
     /// All series, as varint deltas would save little: this list is the longest there is and read once.
     all: Vec<u32>,
+    bounds: Option<Arc<Bounds>>,
 }
 
 impl IndexFile {
-    /// Begins an index of at most `bound_bytes` with this symbol section.
-    pub(crate) async fn begin(bucket: &Bucket, folder: &str, symbols: Bytes, bound_bytes: u64, sha256: bool) -> Result<Self> {
-        let mut object = ObjectWriter::begin(bucket, folder, "index", bound_bytes, sha256);
+    /// Begins an index of at most `bound_bytes` with this symbol section; `witness` sees all that is sent.
+    pub(crate) async fn begin(
+        bucket: &Bucket,
+        folder: &str,
+        symbols: Bytes,
+        bound_bytes: u64,
+        sha256: bool,
+        witness: Option<&Witness>,
+    ) -> Result<Self> {
+        let mut object = ObjectWriter::begin(bucket, folder, "index", bound_bytes, sha256, witness.map(Witness::index));
         object.write(Bytes::copy_from_slice(&index::header())).await?;
         let toc = Toc { symbols: object.position(), ..Toc::default() };
         object.write(symbols.clone()).await?;
         let toc = Toc { series: object.position(), ..toc };
         let symbols = SymbolTable::decode(Version::V2, symbols, toc.symbols)?;
-        Ok(IndexFile { object, symbols, toc, series_max_bytes: 0, last_series: None, all: Vec::new() })
+        Ok(IndexFile {
+            object,
+            symbols,
+            toc,
+            series_max_bytes: 0,
+            last_series: None,
+            all: Vec::new(),
+            bounds: witness.map(Witness::bounds),
+        })
     }
 
     /// The longest way from one series to the next, in bytes, as upstream measures it.
@@ -79,11 +98,15 @@ impl IndexFile {
         self.toc.label_indices = self.object.position();
         // upstream aligns the lists, and then calls the padding a part of the postings
         self.toc.postings = self.object.position();
+        if let Some(bounds) = &self.bounds {
+            bounds.series_end(self.toc.postings);
+        }
         self.pad(4).await?;
         let mut emit = Emit {
             symbols: self.symbols.clone(),
             shards,
             all: std::mem::take(&mut self.all),
+            bounds: self.bounds.take(),
             position: self.object.position(),
             series_count: 0,
             table: PostingsTableLen::default(),
@@ -116,6 +139,7 @@ struct Emit {
     /// Where the next piece begins in the index.
     position: u64,
     table: PostingsTableLen,
+    bounds: Option<Arc<Bounds>>,
 }
 
 impl Emit {
@@ -139,6 +163,9 @@ impl Emit {
         }
         drop(lists);
         let table_at = self.position + out.len() as u64;
+        if let Some(bounds) = &self.bounds {
+            bounds.table(table_at);
+        }
         let mut table = self.table.emit(&mut out)?;
         self.emit_table(&shards, &mut table, first, &mut out, &mut take)?;
         table.finish(&mut out);

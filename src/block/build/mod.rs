@@ -7,6 +7,8 @@ mod segments;
 
 pub(crate) use index::IndexFile;
 pub use object::Written;
+#[cfg(test)]
+pub(crate) use object::tamper;
 pub(crate) use postings::Shard;
 pub(crate) use segments::Segments;
 

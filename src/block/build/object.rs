@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::bucket::Bucket;
+use crate::block::witness::Reader;
+use crate::bucket::{Bucket, Upload};
 use crate::error::{Error, Kind, Result};
 
 /// Pieces that wait for the upload.
@@ -27,6 +28,9 @@ pub struct Written {
     pub sha256: Option<String>,
 }
 
+/// What is read and sent at a time, in bytes.
+const SLICE_BYTES: usize = 256 << 10;
+
 enum Message {
     Bytes(Bytes),
     Finish,
@@ -42,11 +46,18 @@ pub(crate) struct ObjectWriter {
 }
 
 impl ObjectWriter {
-    /// Begins `folder/name`, which will have at most `bound_bytes`.
-    pub(crate) fn begin(bucket: &Bucket, folder: &str, name: &str, bound_bytes: u64, sha256: bool) -> Self {
+    /// Begins `folder/name`, which will have at most `bound_bytes`; `reader` sees what is sent.
+    pub(crate) fn begin(
+        bucket: &Bucket,
+        folder: &str,
+        name: &str,
+        bound_bytes: u64,
+        sha256: bool,
+        reader: Option<Reader>,
+    ) -> Self {
         let (queue, messages) = mpsc::channel(QUEUED);
         let (bucket, key, own) = (bucket.clone(), format!("{folder}/{name}"), name.to_owned());
-        let task = tokio::spawn(upload(bucket, key, own, bound_bytes, sha256, messages));
+        let task = tokio::spawn(upload(bucket, key, own, (bound_bytes, sha256), reader, messages));
         ObjectWriter { name: name.to_owned(), joined: BytesMut::new(), position: 0, queue, task }
     }
 
@@ -107,8 +118,8 @@ async fn upload(
     bucket: Bucket,
     key: String,
     name: String,
-    bound_bytes: u64,
-    sha256: bool,
+    (bound_bytes, sha256): (u64, bool),
+    mut reader: Option<Reader>,
     mut messages: mpsc::Receiver<Message>,
 ) -> Result<Written> {
     let mut upload = bucket.upload(&key, bound_bytes).await?;
@@ -116,15 +127,21 @@ async fn upload(
     loop {
         match messages.recv().await {
             Some(Message::Bytes(bytes)) => {
+                #[cfg(test)]
+                let bytes = tamper::pass(&name, upload.written(), bytes);
                 if let Some(hash) = &mut hash {
                     hash.update(&bytes);
                 }
-                if let Err(error) = upload.write(bytes).await {
+                if let Err(error) = send(&mut upload, &mut reader, bytes).await {
                     let _ = upload.abort().await;
                     return Err(error);
                 }
             }
             Some(Message::Finish) => {
+                if let Some(Err(error)) = reader.as_mut().map(Reader::end) {
+                    let _ = upload.abort().await;
+                    return Err(error);
+                }
                 let len_bytes = upload.finish().await?;
                 let sha256 = hash.map(|h| h.finalize().iter().map(|b| format!("{b:02x}")).collect());
                 return Ok(Written { name, len_bytes, sha256 });
@@ -134,5 +151,46 @@ async fn upload(
                 return Err(Error::new(Kind::Cancelled, "the upload was given up").part(key));
             }
         }
+    }
+}
+
+/// Reads what is sent and sends it, in slices that stay in a core's cache from one to the other.
+async fn send(upload: &mut Upload, reader: &mut Option<Reader>, mut bytes: Bytes) -> Result<()> {
+    let Some(reader) = reader else { return upload.write(bytes).await };
+    while !bytes.is_empty() {
+        let slice = bytes.split_to(bytes.len().min(SLICE_BYTES));
+        reader.read(&slice)?;
+        upload.write(slice).await?;
+    }
+    Ok(())
+}
+
+/// Bytes that change between the encoder and the upload, for tests.
+#[cfg(test)]
+pub(crate) mod tamper {
+    use std::cell::RefCell;
+
+    use bytes::Bytes;
+
+    thread_local! {
+        /// Name of the object, and the byte of it that is flipped.
+        static FLIP: RefCell<Option<(String, u64)>> = const { RefCell::new(None) };
+    }
+
+    /// Flips a bit in byte `at` of objects with this name that this thread uploads from now on; `None` ends it.
+    pub(crate) fn flip(what: Option<(&str, u64)>) {
+        FLIP.with(|f| *f.borrow_mut() = what.map(|(name, at)| (name.to_owned(), at)));
+    }
+
+    /// The bytes from `begin` of the object on, as they go out.
+    pub(super) fn pass(name: &str, begin: u64, bytes: Bytes) -> Bytes {
+        FLIP.with(|f| match &*f.borrow() {
+            Some((of, at)) if of == name && (begin..begin + bytes.len() as u64).contains(at) => {
+                let mut changed = bytes.to_vec();
+                changed[(at - begin) as usize] ^= 0x10;
+                changed.into()
+            }
+            _ => bytes,
+        })
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::object::{ObjectWriter, Written};
+use crate::block::witness::Witness;
 use crate::bucket::Bucket;
 use crate::error::{Error, Kind, Result};
 use crate::format::segment;
@@ -14,6 +15,7 @@ pub(crate) struct Segments {
     folder: String,
     bound_bytes: u64,
     sha256: bool,
+    witness: Option<Witness>,
     begun: u32,
     open: Option<ObjectWriter>,
     /// Full segments that are being made durable while the next one fills.
@@ -21,10 +23,11 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Nothing is written before the first [`Segments::append`]. A segment has at most `bound_bytes`.
-    pub(crate) fn new(bucket: &Bucket, folder: &str, bound_bytes: u64, sha256: bool) -> Self {
+    /// Nothing is written before the first [`Segments::append`]. A segment has at most `bound_bytes`;
+    /// `witness` sees all that is sent.
+    pub(crate) fn new(bucket: &Bucket, folder: &str, bound_bytes: u64, sha256: bool, witness: Option<Witness>) -> Self {
         let folder = folder.to_owned();
-        Segments { bucket: bucket.clone(), folder, bound_bytes, sha256, begun: 0, open: None, finishing: Vec::new() }
+        Segments { bucket: bucket.clone(), folder, bound_bytes, sha256, witness, begun: 0, open: None, finishing: Vec::new() }
     }
 
     /// Ends the open segment; what is appended next begins another.
@@ -39,9 +42,10 @@ impl Segments {
         let open = match &mut self.open {
             Some(open) => open,
             None => {
+                let reader = self.witness.as_ref().map(|w| w.segment(self.begun));
                 self.begun += 1;
                 let name = format!("chunks/{:06}", self.begun);
-                let mut object = ObjectWriter::begin(&self.bucket, &self.folder, &name, self.bound_bytes, self.sha256);
+                let mut object = ObjectWriter::begin(&self.bucket, &self.folder, &name, self.bound_bytes, self.sha256, reader);
                 object.write(Bytes::copy_from_slice(&segment::header())).await?;
                 self.open.insert(object)
             }

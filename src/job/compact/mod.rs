@@ -12,7 +12,7 @@ use crate::format::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{BlockId, LabelSet, Millis, TimeRange};
 
 pub(crate) use super::pipeline::is_out_of_order;
-pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, Join, SeriesChoice, SourceBlock};
+pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, Join, SeriesChoice, SourceBlock, VerifyOutput};
 
 /// A merge that was decided on.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct CompactTask {
     pub join: Join,
     /// Whether files are hashed.
     pub hash_func: HashFunc,
+    /// Where the new block is read from before its sources may be marked.
+    pub verify: VerifyOutput,
     /// Label names of a series may come out of order.
     pub accept_malformed_index: bool,
     /// Where chunk segments are cut, in bytes.
@@ -62,6 +64,7 @@ impl CompactTask {
             extensions: None,
             join: Join::OneToOne,
             hash_func: HashFunc::None,
+            verify: VerifyOutput::Sent,
             accept_malformed_index: false,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             postings_bytes: DEFAULT_POSTINGS_BYTES,
@@ -99,11 +102,16 @@ pub async fn compact(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let group = format!("{}@{}", task.resolution, task.labels);
     env.report.event(Event::Started { job: task.job, kind: "compact", group: &group, blocks: &blocks, bytes });
     match run(env, task).await {
-        Ok(outcome) => {
+        Ok((outcome, dropped)) => {
+            if dropped > 0 {
+                env.report.event(Event::Deduplicated { job: task.job, samples: dropped });
+            }
             let text = match &outcome {
                 CompactOutcome::Written { meta, downsampled, .. } => {
                     let levels = downsampled.iter().map(|m| format!(", {} of {}", m.ulid, downsample::name(m.resolution())));
-                    format!("block {} with {} series{}", meta.ulid, meta.stats.num_series, levels.collect::<String>())
+                    let dropped = if dropped > 0 { format!(", {dropped} samples fewer for replicas") } else { String::new() };
+                    let levels = levels.collect::<String>();
+                    format!("block {} with {} series{dropped}{levels}", meta.ulid, meta.stats.num_series)
                 }
                 CompactOutcome::Empty => "no samples, no block".to_owned(),
             };
@@ -117,7 +125,8 @@ pub async fn compact(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     }
 }
 
-async fn run(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
+/// Also says how many samples of the inputs are not in the new block since replicas have them too.
+async fn run(env: &Env, task: &CompactTask) -> Result<(CompactOutcome, u64)> {
     let range = task.inputs.iter().map(|i| i.meta.time_range()).reduce(TimeRange::union).unwrap_or(TimeRange::new(0, 0));
     let plain = Output { id: task.id, content: Content::Plain };
     let outputs: Vec<Output> = [plain].into_iter().chain(downsample::outputs(task.five, task.hour)).collect();
@@ -128,11 +137,12 @@ async fn run(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     work.choose = task.choose.clone();
     work.accept_malformed_index = task.accept_malformed_index;
     work.hash_func = task.hash_func;
+    work.verify = task.verify;
     work.segment_bytes = task.segment_bytes;
     work.postings_bytes = task.postings_bytes;
     let built = pipeline::build(env, &work).await?;
     // of no samples nothing is downsampled
-    let Some(plain) = built.first().and_then(Option::as_ref) else { return Ok(CompactOutcome::Empty) };
+    let Some(plain) = built.first().and_then(Option::as_ref) else { return Ok((CompactOutcome::Empty, 0)) };
     let now = env.clock.now();
     let meta = describe::describe(task, plain, now);
     let mut blocks = vec![(meta.clone(), plain)];
@@ -144,5 +154,6 @@ async fn run(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     // the merged block first: who finds it alone, after a crash, makes the others of it
     pipeline::publish(env, &blocks.iter().map(|(meta, built)| (meta, *built)).collect::<Vec<_>>()).await?;
     let downsampled = blocks.into_iter().skip(1).map(|(meta, _)| meta).collect();
-    Ok(CompactOutcome::Written { meta: Box::new(meta), downsampled, new_encodings: plain.counts.new_encodings })
+    let written = CompactOutcome::Written { meta: Box::new(meta), downsampled, new_encodings: plain.counts.new_encodings };
+    Ok((written, plain.dropped))
 }

@@ -14,7 +14,9 @@ mod tool;
 use crate::error::Result;
 use crate::format::meta::Meta;
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
-use crate::job::pipeline::{self, Content, DEFAULT_POSTINGS_BYTES, HashFunc, Output, SeriesChoice, SourceBlock, Work};
+use crate::job::pipeline::{
+    self, Content, DEFAULT_POSTINGS_BYTES, HashFunc, Output, SeriesChoice, SourceBlock, VerifyOutput, Work,
+};
 use crate::job::{Env, Event, JobId};
 use crate::model::{BlockId, LabelSet, Millis};
 
@@ -42,6 +44,8 @@ pub struct DownsampleTask {
     pub choose: Option<SeriesChoice>,
     /// Whether files are hashed.
     pub hash_func: HashFunc,
+    /// Where new blocks are read from before they are seen.
+    pub verify: VerifyOutput,
     /// Label names of a series may come out of order.
     pub accept_malformed_index: bool,
     /// Where chunk segments are cut, in bytes.
@@ -61,6 +65,7 @@ impl DownsampleTask {
             hour: levels.hour.then(&mut id),
             choose: None,
             hash_func: HashFunc::None,
+            verify: VerifyOutput::Sent,
             accept_malformed_index: false,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             postings_bytes: DEFAULT_POSTINGS_BYTES,
@@ -100,6 +105,7 @@ async fn write(env: &Env, task: &DownsampleTask) -> Result<Vec<Meta>> {
     work.choose = task.choose.clone();
     work.accept_malformed_index = task.accept_malformed_index;
     work.hash_func = task.hash_func;
+    work.verify = task.verify;
     work.segment_bytes = task.segment_bytes;
     work.postings_bytes = task.postings_bytes;
     let contents: Vec<Content> = work.outputs.iter().map(|o| o.content).collect();

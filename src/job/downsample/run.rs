@@ -9,7 +9,7 @@ use super::policy::SeriesPolicy;
 use crate::error::Error;
 use crate::format::meta::Meta;
 use crate::job::pass::Compactor;
-use crate::job::pipeline::{HashFunc, SourceBlock};
+use crate::job::pipeline::{HashFunc, SourceBlock, VerifyOutput};
 use crate::job::{Env, Event, JobId, Level, Outcome, Work};
 use crate::model::{BlockId, LabelSet};
 
@@ -20,6 +20,8 @@ pub struct DownsampleOptions {
     pub concurrency: usize,
     /// `--hash-func`.
     pub hash_func: HashFunc,
+    /// `--verify-output`.
+    pub verify: VerifyOutput,
     /// `--debug.accept-malformed-index`.
     pub accept_malformed_index: bool,
     /// `--downsample.filter`: which series; `None` for all.
@@ -28,7 +30,8 @@ pub struct DownsampleOptions {
 
 impl Default for DownsampleOptions {
     fn default() -> Self {
-        DownsampleOptions { concurrency: 1, hash_func: HashFunc::None, accept_malformed_index: false, policy: None }
+        let (hash_func, verify) = (HashFunc::None, VerifyOutput::Sent);
+        DownsampleOptions { concurrency: 1, hash_func, verify, accept_malformed_index: false, policy: None }
     }
 }
 
@@ -66,6 +69,7 @@ pub async fn each(
         task.job = JobId::next();
         task.choose = options.policy.as_ref().map(SeriesPolicy::choice);
         task.hash_func = options.hash_func;
+        task.verify = options.verify;
         task.accept_malformed_index = options.accept_malformed_index;
         let (work, resolution, began) = (Work::Downsampling, due.block.meta.resolution(), env.clock.now());
         env.report.event(Event::Began { work, resolution });

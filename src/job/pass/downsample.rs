@@ -52,6 +52,7 @@ impl PassOptions {
         DownsampleOptions {
             concurrency: self.downsample_concurrency,
             hash_func: self.hash_func,
+            verify: self.verify_output,
             accept_malformed_index: self.accept_malformed_index,
             policy: self.downsample_policy.clone(),
         }

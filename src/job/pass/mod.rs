@@ -13,7 +13,7 @@ mod options;
 mod run;
 mod step;
 
-pub use crate::job::compact::HashFunc;
+pub use crate::job::compact::{HashFunc, VerifyOutput};
 pub use beside::Beside;
 pub use options::{Dedup, Discovery, MAX_LEVEL, PassOptions, RANGES};
 pub use run::{Compacted, Compactor, Engine, GroupError, PassResult, dry_run, run};

@@ -1,7 +1,7 @@
 //! What a pass is told, as plain values; the defaults are those of Thanos.
 
 use crate::error::{Error, Kind, Result};
-use crate::job::compact::HashFunc;
+use crate::job::compact::{HashFunc, VerifyOutput};
 use crate::job::downsample::SeriesPolicy;
 use crate::job::relabel::Rule;
 use crate::job::retain::{Keep, Policy};
@@ -68,6 +68,8 @@ pub struct PassOptions {
     pub block_max_index_bytes: u64,
     /// `--hash-func`.
     pub hash_func: HashFunc,
+    /// `--verify-output`: where new blocks are read from before their sources may be marked.
+    pub verify_output: VerifyOutput,
     /// `--compact.skip-block-with-out-of-order-chunks`.
     pub skip_out_of_order: bool,
     /// `--debug.accept-malformed-index`.
@@ -107,6 +109,7 @@ impl Default for PassOptions {
             max_level: MAX_LEVEL,
             block_max_index_bytes: 64 << 30,
             hash_func: HashFunc::None,
+            verify_output: VerifyOutput::Sent,
             skip_out_of_order: false,
             accept_malformed_index: false,
             retention_raw: 0,

@@ -13,7 +13,7 @@ use crate::job::downsample::Downsampled;
 use crate::job::group::Group;
 use crate::job::mark;
 use crate::job::pipeline;
-use crate::job::plan::{PlannedMark, Step, plan_group};
+use crate::job::plan::{PlannedMark, Step, outgrown, plan_group};
 use crate::job::{Env, Event, JobId, Level, Outcome, Work, repair};
 use crate::model::{BlockId, LabelSet, Millis};
 
@@ -26,6 +26,8 @@ pub(super) struct Stepped {
     pub(super) downsampled: Option<Downsampled>,
     /// What was compacted overlapped.
     vertical: bool,
+    /// The block that was marked since what was to be compacted outgrew the format.
+    marked: Option<PlannedMark>,
     /// The block that another took the place of, if there were samples for one.
     pub(super) repaired: Option<(BlockId, Option<BlockId>)>,
 }
@@ -78,7 +80,10 @@ async fn step_quietly(
             marks.extend(mark);
             Stepped { again: true, ..Stepped::default() }
         }),
-        done => done,
+        mut done => {
+            marks.extend(done.as_mut().ok().and_then(|stepped| stepped.marked.take()));
+            done
+        }
     };
     (marks, done)
 }
@@ -123,10 +128,21 @@ async fn compact_chosen(
         Dedup::Penalty => Join::Penalty,
     };
     task.hash_func = options.hash_func;
+    task.verify = options.verify_output;
     task.accept_malformed_index = options.accept_malformed_index;
     ahead.extend(&mut task, group, chosen, || env.clock.new_block_id());
     // sources are marked in full even when we are asked to stop meanwhile: a mark is short
-    match compact_task(env, compactor, &mut task).await? {
+    let outcome = match compact_task(env, compactor, &mut task).await {
+        Err(error) => match outgrown(&error, blocks.iter().map(|b| (b.id, b.index_bytes()))) {
+            None => return Err(error),
+            Some(marked) => {
+                mark::no_compact(env, marked.block, marked.reason, &marked.details).await?;
+                return Ok(Stepped { again: true, marked: Some(marked), ..Stepped::default() });
+            }
+        },
+        Ok(outcome) => outcome,
+    };
+    match outcome {
         CompactOutcome::Written { meta, downsampled, new_encodings } => {
             let downsampled = (!downsampled.is_empty()).then_some(Downsampled { source: meta.ulid, written: downsampled });
             if new_encodings > 0 {

@@ -7,6 +7,8 @@ use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
 mod downsampling;
+mod outgrown;
+mod proof;
 
 use super::*;
 use crate::bucket::Bucket;

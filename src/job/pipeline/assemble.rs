@@ -4,6 +4,7 @@
 //! Every record is checked once, against its stored checksum, and goes out with it.
 
 mod anew;
+mod proof;
 
 use std::sync::Arc;
 
@@ -12,8 +13,10 @@ use super::decode::SeriesBatch;
 use super::downsample::Downsampling;
 use super::hooks::{Candidate, Join, Joiner, Judge, Lost, Salvage, SeriesChoice, SeriesView, SharedSymbols};
 use super::merge::{MergedBatch, Piece};
+use super::proof::Expected;
 use super::renamed::Place;
 use super::{Content, LOOK_AND_MARK};
+use crate::block::fingerprint::{Fingerprint, LabelsSum, RecordSum};
 use crate::error::Error;
 use crate::format::Malformed;
 use crate::format::chunk::{self, Encoding, Samples};
@@ -121,6 +124,8 @@ pub(super) struct Assembled {
     pub(super) columns: Vec<Column>,
     /// Chunks that were damaged and left out.
     pub(super) lost: Vec<Lost>,
+    /// What the outputs have to hold.
+    pub(super) expected: Expected,
 }
 
 /// What assembling needs to know of the job.
@@ -152,6 +157,11 @@ pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) ->
         has_plain: has(Content::Plain),
         downsampling: Downsampling::new(rules.resolution, has(Content::FiveMinutes), has(Content::OneHour)),
         lost: Vec::new(),
+        expected: Expected::default(),
+        plain: Fingerprint::default(),
+        sum: Fingerprint::default(),
+        dropped: 0,
+        marks: proof::Marks::default(),
     };
     for series in 0..merged.len() {
         job.series(&merged, series)?;
@@ -163,8 +173,14 @@ pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) ->
         Content::FiveMinutes => five.take().unwrap_or_default(),
         Content::OneHour => hour.take().unwrap_or_default(),
     };
-    let columns = rules.outputs.iter().map(column).collect();
-    Ok(Assembled { columns, lost: job.lost, merged: Arc::new(merged) })
+    let columns: Vec<Column> = rules.outputs.iter().map(column).collect();
+    let mut expected = job.expected;
+    expected.dropped = job.dropped;
+    expected.outputs.extend(rules.outputs.iter().zip(&columns).map(|(content, column)| match content {
+        Content::Plain => job.plain,
+        _ => proof::of_column(column, &merged),
+    }));
+    Ok(Assembled { columns, lost: job.lost, expected, merged: Arc::new(merged) })
 }
 
 struct Assembling<'a> {
@@ -176,6 +192,13 @@ struct Assembling<'a> {
     has_plain: bool,
     downsampling: Option<Downsampling>,
     lost: Vec<Lost>,
+    expected: Expected,
+    /// What the chunks of the inputs come to as one list a series, and those of the last series.
+    plain: Fingerprint,
+    sum: Fingerprint,
+    /// Samples that replicas have too.
+    dropped: u64,
+    marks: proof::Marks,
 }
 
 impl Assembling<'_> {
@@ -183,6 +206,8 @@ impl Assembling<'_> {
         let pieces = merged.pieces(series);
         let first = self.out.chunks.len();
         let begin = self.out.bytes.len();
+        self.expected.taken.merged(merged, series).map_err(|why| proof::wrong(self.rules, source(merged, &pieces[0]).0, why))?;
+        self.sum = Fingerprint::default();
         let intact = pieces.iter().all(|p| source(merged, p).1.deletions(p.series as usize).is_empty());
         if let ([piece], true, false, Judge::Strict) = (pieces, intact, self.has_plain, &self.rules.judge) {
             return self.pass_by(merged, series, piece);
@@ -191,8 +216,11 @@ impl Assembling<'_> {
             for piece in pieces {
                 self.salvage(merged, series, piece, &**salvage)?;
             }
+            self.made(merged, series, first, begin);
         } else if self.rules.join == Join::Anew {
             self.anew(merged, pieces)?;
+            self.hold_against(merged, pieces, first, begin)?;
+            self.made(merged, series, first, begin);
         } else if let ([piece], true) = (pieces, intact) {
             self.copy(merged, piece)?;
         } else if intact && let Some(order) = one_after_the_other(merged, pieces) {
@@ -203,6 +231,8 @@ impl Assembling<'_> {
             self.out.chunks.truncate(first);
             self.out.bytes.truncate(begin);
             self.merge(merged, pieces)?;
+            self.hold_against(merged, pieces, first, begin)?;
+            self.made(merged, series, first, begin);
         }
         let chunks = &self.out.chunks[first..];
         if let Some(pair) = chunks.windows(2).find(|w| w[1].min_time <= w[0].max_time) {
@@ -223,6 +253,7 @@ impl Assembling<'_> {
             return Err(self.blame(merged, pieces, m));
         }
         if self.has_plain {
+            self.plain.add(&Fingerprint { series: 1, ..self.sum });
             self.out.counts.series += 1;
             self.out.series.push((series as u32, self.out.chunks.len() as u32));
         } else {
@@ -256,11 +287,14 @@ impl Assembling<'_> {
     /// Copies all records of one piece.
     fn copy(&mut self, merged: &MergedBatch, piece: &Piece) -> Result<(), Error> {
         let (input, batch) = source(merged, piece);
+        let labels = LabelsSum::of(batch.labels(piece.series as usize));
         for meta in batch.chunks(piece.series as usize) {
             let (record, whole) =
                 self.records[input].get(meta.reference).map_err(|m| damaged(self.rules, input, meta.reference, m))?;
             let encoding = encoding_of(record.encoding, meta).map_err(|m| damaged(self.rules, input, meta.reference, m))?;
             let candidate = Candidate { meta: *meta, encoding, data: record.data };
+            let record = RecordSum { crc: record.crc, data_bytes: record.data.len() as u32, encoding: record.encoding };
+            self.sum.chunk(labels, (meta.min_time, meta.max_time), record);
             self.out.copy(candidate, whole).map_err(|m| damaged(self.rules, input, meta.reference, m))?;
         }
         Ok(())
@@ -280,6 +314,7 @@ impl Assembling<'_> {
         }
         let counts = self.out.counts;
         self.copy(merged, &pieces[0])?;
+        let samples = self.out.counts.samples - counts.samples;
         for piece in &pieces[1..] {
             let (input, batch) = source(merged, piece);
             let mut at = begin;
@@ -294,6 +329,7 @@ impl Assembling<'_> {
                 at = end;
             }
         }
+        self.dropped += samples * (pieces.len() as u64 - 1);
         Ok(true)
     }
 

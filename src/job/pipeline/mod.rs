@@ -25,6 +25,7 @@ mod hooks;
 mod input;
 mod merge;
 mod output;
+mod proof;
 mod renamed;
 mod run;
 mod scan;
@@ -43,6 +44,7 @@ use crate::series::aggregate::{FIVE_MINUTES, ONE_HOUR};
 pub use assemble::Counts;
 pub use hooks::{Candidate, Edit, Join, Judge, Lost, Salvage, SeriesChoice, SeriesView, Verdict};
 pub use output::{Built, publish};
+pub use proof::VerifyOutput;
 pub use renamed::{NewLabels, Place, UNUSED};
 pub use run::build;
 pub use scan::Scan;
@@ -117,6 +119,8 @@ pub struct Work<'a> {
     pub accept_malformed_index: bool,
     /// Whether files are hashed.
     pub hash_func: HashFunc,
+    /// Where outputs are read from before they are said to be right.
+    pub verify: VerifyOutput,
     /// Where chunk segments are cut, in bytes.
     pub segment_bytes: u64,
     /// Postings of an output kept in memory, in bytes; above, they go to scratch.
@@ -138,6 +142,7 @@ impl<'a> Work<'a> {
             labels: None,
             accept_malformed_index: false,
             hash_func: HashFunc::None,
+            verify: VerifyOutput::Sent,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             postings_bytes: DEFAULT_POSTINGS_BYTES,
         }

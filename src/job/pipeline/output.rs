@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::assemble::{Column, Counts};
 use super::entries::Entries;
+use super::proof::{self, Expected};
 use super::{HashFunc, Output, Work};
-use crate::block::{self, IndexFile, Segments, Shard, Written, discard};
+use crate::block::{self, IndexFile, Segments, Shard, Witness, Written, discard};
 use crate::error::Result;
 use crate::format::meta::{self, Meta};
 use crate::format::segment::{ChunkRef, Cutter, HEADER_BYTES};
@@ -23,11 +24,17 @@ pub(super) struct ChunkSink {
 }
 
 impl ChunkSink {
-    fn new(env: &Env, work: &Work<'_>, output: &Output) -> Self {
+    fn new(env: &Env, work: &Work<'_>, output: &Output, witness: &Witness) -> Self {
         // one chunk may be larger than a segment should be
         let bound = work.segment_bytes + (64 << 20);
         ChunkSink {
-            segments: Segments::new(&env.bucket, &output.id.to_string(), bound, work.hash_func == HashFunc::Sha256),
+            segments: Segments::new(
+                &env.bucket,
+                &output.id.to_string(),
+                bound,
+                work.hash_func == HashFunc::Sha256,
+                Some(witness.clone()),
+            ),
             cutter: Cutter::new(work.segment_bytes),
             counts: Counts::default(),
         }
@@ -81,10 +88,17 @@ pub(super) struct SeriesSink {
 }
 
 impl SeriesSink {
-    async fn begin(env: &Env, work: &Work<'_>, output: &Output, pool: &Pool, symbols: &Bytes, bound_bytes: u64) -> Result<Self> {
+    async fn begin(
+        env: &Env,
+        work: &Work<'_>,
+        (output, witness): (&Output, &Witness),
+        pool: &Pool,
+        symbols: &Bytes,
+        bound_bytes: u64,
+    ) -> Result<Self> {
         let folder = output.id.to_string();
         let sha256 = work.hash_func == HashFunc::Sha256;
-        let index = IndexFile::begin(&env.bucket, &folder, symbols.clone(), bound_bytes, sha256).await?;
+        let index = IndexFile::begin(&env.bucket, &folder, symbols.clone(), bound_bytes, sha256, Some(witness)).await?;
         let scratch = env.scratch.join("compact").join(folder);
         let shards = Shard::all(pool.threads().min(8), work.postings_bytes, &scratch);
         Ok(SeriesSink { index, shards, pool: pool.clone(), chunk_max_bytes: 0 })
@@ -133,15 +147,19 @@ impl SeriesSink {
 pub(super) struct Sinks {
     chunks: Vec<ChunkSink>,
     series: Vec<SeriesSink>,
+    /// Who sees what is sent, one an output.
+    witnesses: Vec<Witness>,
 }
 
 impl Sinks {
     /// Begins all outputs of `work` with this symbol section; an index has at most `index_bound` bytes.
     pub(super) async fn begin(env: &Env, work: &Work<'_>, pool: &Pool, symbols: &Bytes, index_bound: u64) -> Result<Self> {
-        let mut sinks = Sinks { chunks: Vec::new(), series: Vec::new() };
+        let mut sinks = Sinks { chunks: Vec::new(), series: Vec::new(), witnesses: Vec::new() };
         for output in &work.outputs {
-            sinks.chunks.push(ChunkSink::new(env, work, output));
-            match SeriesSink::begin(env, work, output, pool, symbols, index_bound).await {
+            let witness = Witness::new(output.id);
+            sinks.witnesses.push(witness.clone());
+            sinks.chunks.push(ChunkSink::new(env, work, output, &witness));
+            match SeriesSink::begin(env, work, (output, &witness), pool, symbols, index_bound).await {
                 Ok(sink) => sinks.series.push(sink),
                 Err(error) => {
                     sinks.abort().await;
@@ -157,24 +175,35 @@ impl Sinks {
         (&mut self.chunks, &mut self.series)
     }
 
-    /// Ends all objects and waits until they are in the bucket; outputs without samples are taken back.
-    pub(super) async fn finish(self, env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
-        let ending =
-            self.chunks.into_iter().zip(self.series).zip(&work.outputs).map(|((mut chunks, series), output)| async move {
-                if chunks.counts.samples == 0 {
-                    chunks.abort().await;
-                    series.abort().await;
-                    discard(&env.bucket, output.id).await?;
-                    return Ok(None);
-                }
-                let (series_max_bytes, chunk_max_bytes) = (series.index.series_max_bytes(), series.chunk_max_bytes);
-                let (segments, index) = tokio::join!(chunks.finish(), series.finish());
-                let mut written = segments?;
-                written.push(index?);
-                let moved = written.iter().map(|w| w.len_bytes).sum();
-                env.report.event(Event::Moved { job: work.job, read: 0, written: moved });
-                Ok(Some(Built { id: output.id, counts: chunks.counts, written, series_max_bytes, chunk_max_bytes }))
-            });
+    /// Ends all objects and waits until they are in the bucket and hold what they have to; outputs without samples
+    /// are taken back.
+    pub(super) async fn finish(
+        self,
+        env: &Env,
+        work: &Work<'_>,
+        expected: &Expected,
+        symbol_sum: u64,
+    ) -> Result<Vec<Option<Built>>> {
+        let sinks = self.chunks.into_iter().zip(self.series).zip(self.witnesses);
+        let ending = sinks.zip(&work.outputs).enumerate().map(|(n, (((mut chunks, series), witness), output))| async move {
+            if chunks.counts.samples == 0 {
+                chunks.abort().await;
+                series.abort().await;
+                discard(&env.bucket, output.id).await?;
+                return Ok(None);
+            }
+            let (series_max_bytes, chunk_max_bytes) = (series.index.series_max_bytes(), series.chunk_max_bytes);
+            let (segments, index) = tokio::join!(chunks.finish(), series.finish());
+            let mut written = segments?;
+            written.push(index?);
+            let mut holds = expected.outputs.get(n).copied().unwrap_or_default();
+            holds.symbol_sum = symbol_sum;
+            proof::check(&env.bucket, output.id, (&holds, work.verify), &witness, &written).await?;
+            let moved = written.iter().map(|w| w.len_bytes).sum();
+            env.report.event(Event::Moved { job: work.job, read: 0, written: moved });
+            let dropped = expected.dropped;
+            Ok(Some(Built { id: output.id, counts: chunks.counts, dropped, written, series_max_bytes, chunk_max_bytes }))
+        });
         // all are waited for before an error is, so that nothing is written any more when it is seen
         futures::future::join_all(ending).await.into_iter().collect()
     }
@@ -197,6 +226,8 @@ pub struct Built {
     pub id: BlockId,
     /// What went into it.
     pub counts: Counts,
+    /// Samples of the inputs that are not in it since replicas have them too.
+    pub dropped: u64,
     written: Vec<Written>,
     series_max_bytes: u64,
     chunk_max_bytes: u64,
@@ -205,7 +236,7 @@ pub struct Built {
 impl Built {
     /// A block that another pass wrote: its objects, and its largest entries in bytes.
     pub(crate) fn new(id: BlockId, counts: Counts, written: Vec<Written>, series_max_bytes: u64, chunk_max_bytes: u64) -> Self {
-        Built { id, counts, written, series_max_bytes, chunk_max_bytes }
+        Built { id, counts, dropped: 0, written, series_max_bytes, chunk_max_bytes }
     }
 
     /// Fills in what follows from the bytes: the id, `segment_files`, `files` and `index_stats`.

@@ -13,6 +13,7 @@ use super::hooks::Judge;
 use super::input::SeriesFeed;
 use super::merge::{Merger, Step, Stretch};
 use super::output::{Built, Sinks};
+use super::proof::{self, Expected, Intake};
 use super::renamed::MovedFeed;
 use super::scattered::ScatteredChunks;
 use super::source::read_ahead;
@@ -67,7 +68,7 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
         .map(|(input, shape)| RangeStream::new(&env.bucket, input.key("index"), shape.toc.symbols_range(), read_ahead))
         .collect();
     let merge = SymbolMerge::new(shapes.iter().map(|s| (s.version, s.toc.symbols)));
-    let (symbols, remaps) =
+    let (symbols, remaps, mut symbol_sum) =
         merge_symbols(merge, &mut streams, &pool, |n, m| Error::from(m).block(work.inputs[n].id).next(LOOK_AND_MARK)).await?;
     drop(streams);
     let symbols = Bytes::from(symbols.finish());
@@ -102,6 +103,9 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
         }
     }
     let symbols = work.labels.as_ref().map_or(symbols, |l| l.symbols.clone());
+    if work.labels.is_some() {
+        symbol_sum = proof::symbols(&symbols)?;
+    }
 
     // remapped references may take more bytes than the inputs' own; the bound only sizes upload parts
     let index_bound = shapes.iter().map(|s| s.len_bytes * 2).sum::<u64>().saturating_add(16 << 20).min(index::MAX_BYTES);
@@ -128,7 +132,13 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
         place_series(series_sinks, encoded),
     );
     match piped {
-        Ok(_) => sinks.finish(env, work).await,
+        Ok((decoded, expected, ())) => match expected.check_intake(&decoded) {
+            Ok(()) => sinks.finish(env, work, &expected, symbol_sum).await,
+            Err(error) => {
+                sinks.abort().await;
+                Err(error)
+            }
+        },
         Err(error) => {
             sinks.abort().await;
             Err(error)
@@ -181,7 +191,8 @@ async fn feed(
     mut series: Vec<Series>,
     mut chunks: Vec<Chunks>,
     out: mpsc::Sender<Running<Result<Assembled>>>,
-) -> Result<()> {
+) -> Result<Intake> {
+    let mut decoded = Intake::default();
     let mut merger = Merger::new(rules.blocks.clone(), work.inputs.len());
     // all inputs begin to read before the first is waited for
     series.iter_mut().for_each(Series::begin);
@@ -196,7 +207,11 @@ async fn feed(
                 .await?;
             (merger, batch) = (m, b);
             match step? {
-                Step::Need(input) => merger.feed(input, series[input].next().await?)?,
+                Step::Need(input) => {
+                    let batch = series[input].next().await?;
+                    batch.iter().for_each(|b| decoded.batch(b));
+                    merger.feed(input, batch)?;
+                }
                 done => break done,
             }
         };
@@ -215,12 +230,12 @@ async fn feed(
             let running = pool.run(move || assemble(batch, &runs, &rules));
             if out.send(running).await.is_err() {
                 // the next pipeline has failed and says why
-                return Ok(());
+                return Ok(decoded);
             }
             env.report.event(Event::Moved { job: work.job, read, written: 0 });
         }
         if step == Step::Done {
-            return Ok(());
+            return Ok(decoded);
         }
     }
 }
@@ -233,9 +248,11 @@ async fn place_chunks(
     sinks: &mut [super::output::ChunkSink],
     mut batches: mpsc::Receiver<Running<Result<Assembled>>>,
     out: mpsc::Sender<Vec<Running<Result<Entries>>>>,
-) -> Result<()> {
+) -> Result<Expected> {
+    let mut expected = Expected::default();
     while let Some(batch) = batches.recv().await {
         let batch = batch.await??;
+        expected.add(&batch.expected);
         if let Judge::Lenient(salvage) = judge
             && !batch.lost.is_empty()
         {
@@ -248,10 +265,10 @@ async fn place_chunks(
             encoding.push(pool.run(move || Ok(entries::encode(merged, &column, &places)?)));
         }
         if out.send(encoding).await.is_err() {
-            return Ok(());
+            return Ok(expected);
         }
     }
-    Ok(())
+    Ok(expected)
 }
 
 /// Third pipeline: places series entries and gathers their postings.

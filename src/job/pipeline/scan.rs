@@ -33,7 +33,7 @@ impl Scan {
         let mut streams = [RangeStream::new(&env.bucket, block.key("index"), shape.toc.symbols_range(), read_ahead)];
         let merge = SymbolMerge::new(std::iter::once((shape.version, shape.toc.symbols)));
         let damaged = |_, m| Error::from(m).block(block.id).next(LOOK_AND_MARK);
-        let (symbols, remaps) = merge_symbols(merge, &mut streams, &pool, damaged).await?;
+        let (symbols, remaps, _) = merge_symbols(merge, &mut streams, &pool, damaged).await?;
         let symbols = SymbolTable::decode(Version::V2, symbols.finish().into(), index::HEADER_BYTES as u64)?;
         let symbols = Arc::new(symbols);
         let rules = Rules {

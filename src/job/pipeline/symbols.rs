@@ -6,6 +6,7 @@
 //! *Order*: bytewise. *Memory*: the merged section, four bytes a symbol and input, one part an input.
 
 use crate::block::RangeStream;
+use crate::block::fingerprint::Fingerprint;
 use crate::error::Result;
 use crate::format::Malformed;
 use crate::format::index::{SymbolStep, SymbolStream, SymbolTableWriter, TooLong, Version};
@@ -52,6 +53,8 @@ pub(super) struct SymbolMerge {
     heads: Vec<Head>,
     least: Vec<u8>,
     out: SymbolTableWriter,
+    /// Of the inputs' symbols, each with its number in the merged table.
+    sum: Fingerprint,
 }
 
 /// What a step ended with.
@@ -80,7 +83,7 @@ impl SymbolMerge {
                 remap: Remap { to: Vec::new(), offsets: matches!(version, Version::V1).then(Vec::new) },
             })
             .collect();
-        SymbolMerge { heads, least: Vec::new(), out: SymbolTableWriter::new() }
+        SymbolMerge { heads, least: Vec::new(), out: SymbolTableWriter::new(), sum: Fingerprint::default() }
     }
 
     /// Merges until bytes are needed or all tables have ended.
@@ -109,6 +112,7 @@ impl SymbolMerge {
             };
             self.least.clone_from(&self.heads[least].symbol);
             let reference = self.out.push(&self.least).map_err(Stopped::TooLong)?;
+            self.sum.symbol(reference, &self.heads[least].symbol);
             for head in self.heads.iter_mut().filter(|h| h.state == State::Known && h.symbol == self.least) {
                 head.remap.to.push(reference);
                 head.state = State::Unknown;
@@ -117,8 +121,8 @@ impl SymbolMerge {
     }
 }
 
-/// Merges the symbol sections that `streams` read; returns the writer with the merged table and one
-/// translation an input.
+/// Merges the symbol sections that `streams` read; returns the writer with the merged table, one
+/// translation an input, and the sum over the inputs' symbols with their numbers in the merged table.
 ///
 /// # Errors
 /// Damage is turned into an error by `damaged`, which knows the blocks; else what the bucket says.
@@ -127,7 +131,7 @@ pub(super) async fn merge_symbols(
     streams: &mut [RangeStream],
     pool: &Pool,
     damaged: impl Fn(usize, Malformed) -> crate::error::Error,
-) -> Result<(SymbolTableWriter, Vec<Remap>)> {
+) -> Result<(SymbolTableWriter, Vec<Remap>, u64)> {
     loop {
         let (step, back) = pool.run(move || (merge.step(), merge)).await?;
         merge = back;
@@ -137,7 +141,7 @@ pub(super) async fn merge_symbols(
         })? {
             Step::Done => {
                 let remaps = merge.heads.into_iter().map(|h| h.remap).collect();
-                return Ok((merge.out, remaps));
+                return Ok((merge.out, remaps, merge.sum.symbol_sum));
             }
             Step::Need(n) => match streams[n].next().await? {
                 Some(part) => {

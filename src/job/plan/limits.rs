@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::step::{Piece, Step, first_overlap, next_step};
+use crate::error::{Error, Kind};
 use crate::format::marks::texts;
 use crate::model::{BlockId, Millis};
 
@@ -74,6 +75,19 @@ fn too_large(pieces: &[Piece], chosen: &[usize], limits: Limits) -> Option<Plann
         }
     }
     None
+}
+
+/// The mark for the largest index of blocks whose merge reached a limit of the format all the same: symbols or the
+/// postings table near 4 GiB (thanos issue 7120), series beyond 64 GiB. `None` for any other error.
+pub(crate) fn outgrown(error: &Error, blocks: impl Iterator<Item = (BlockId, u64)>) -> Option<PlannedMark> {
+    let is_index = error.part_name().is_some_and(|part| part == "index" || part.starts_with("index "));
+    if error.kind() != Kind::Limit || !is_index {
+        return None;
+    }
+    // of equal ones the first, as where the sum is too large
+    let largest = blocks.reduce(|largest, next| if next.1 > largest.1 { next } else { largest })?;
+    let details = format!("with this block the index of a compacted block would exceed a limit: {error}");
+    Some(PlannedMark { block: largest.0, reason: texts::INDEX_SIZE_EXCEEDING, details })
 }
 
 /// Downsampled blocks of a step that overlap: nobody knows how to merge two averages.

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+pub(crate) use limits::outgrown;
 pub use limits::{Limits, PlannedMark, next_step_within};
 pub use replay::{Replay, Replayed, joined, replay};
 pub use step::{Nothing, Piece, Step, Why, next_step};

@@ -32,9 +32,9 @@ impl NewBlock {
         let bound = source.index_bytes.saturating_mul(2).saturating_add(64 << 20).min(index::MAX_BYTES);
         Ok(NewBlock {
             id,
-            segments: Segments::new(&env.bucket, &folder, SEGMENT_BOUND_BYTES, false),
+            segments: Segments::new(&env.bucket, &folder, SEGMENT_BOUND_BYTES, false, None),
             cutter: Cutter::new(DEFAULT_SEGMENT_BYTES),
-            index: IndexFile::begin(&env.bucket, &folder, source.symbols.section.clone(), bound, false).await?,
+            index: IndexFile::begin(&env.bucket, &folder, source.symbols.section.clone(), bound, false, None).await?,
             shards: Shard::all(1, DEFAULT_POSTINGS_BYTES, &env.scratch.join("salvage").join(folder)),
         })
     }

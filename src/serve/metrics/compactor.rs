@@ -87,6 +87,7 @@ struct Counted {
     clean_failures: u64,
     marked: BTreeMap<(String, String), u64>,
     replaced: u64,
+    deduplicated: u64,
     collections: u64,
     collect_failures: u64,
     collect_seconds: Spread,
@@ -130,6 +131,7 @@ impl Default for Counts {
                 clean_failures: 0,
                 marked: MARKS.iter().map(|&(file, reason)| ((file.to_owned(), reason.to_owned()), 0)).collect(),
                 replaced: 0,
+                deduplicated: 0,
                 collections: 0,
                 collect_failures: 0,
                 collect_seconds: Spread::new(&COLLECT_SECONDS),
@@ -207,6 +209,7 @@ impl Report for Counts {
                     Some(_) => counted.clean_failures += 1,
                 }
             }
+            Event::Deduplicated { samples, .. } => counted.deduplicated += samples,
             Event::Cleaned => counted.cleanups += 1,
             // other jobs, and what is for people
             _ => {}
@@ -349,6 +352,8 @@ impl Counted {
         page.one("prometheus_tsdb_vertical_compactions_total", Type::Counter, help, vertical as f64);
         let help = "Duration of compaction runs";
         page.family("prometheus_tsdb_compaction_duration_seconds", Type::Histogram, help).spread(&[], &self.compact_seconds);
+        let help = "Total number of samples that compaction left out because replicas have them too.";
+        page.one("blockyard_compact_deduplicated_samples_total", Type::Counter, help, self.deduplicated as f64);
         let help = "Set to 1 when a block is currently being written.";
         let writing = u8::from(!self.running.is_empty());
         page.one("prometheus_tsdb_compaction_populating_block", Type::Gauge, help, f64::from(writing));
