@@ -6,6 +6,7 @@ mod hostile;
 mod moto;
 mod prometheus;
 mod rewrite;
+mod rows;
 mod simulation;
 mod skip;
 mod tidy;

@@ -101,6 +101,10 @@ pub(crate) struct Flags {
     #[arg(long = "compact.enable-vertical-compaction", hide = true)]
     pub(crate) vertical: bool,
 
+    /// Write the block of every step, also where the next step of the same group takes it away at once
+    #[arg(long = "compact.stepwise")]
+    pub(crate) stepwise: bool,
+
     /// Largest index that a compaction may make; the largest input is marked no-compact instead
     #[arg(long = "compact.block-max-index-size", value_name = "SIZE", default_value = "64GB", value_parser = bytes, hide = true)]
     pub(crate) max_index_bytes: u64,

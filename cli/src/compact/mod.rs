@@ -128,6 +128,7 @@ impl Flags {
             replica_labels: label_names(&self.replica_labels),
             dedup: if self.dedup_func == "penalty" { Dedup::Penalty } else { Dedup::OneToOne },
             vertical: self.vertical,
+            stepwise: self.stepwise,
             concurrency: self.concurrency,
             max_level: self.max_level,
             block_max_index_bytes: self.max_index_bytes,

@@ -24,7 +24,7 @@ pub(super) fn describe(task: &CompactTask, built: &Built, now: Millis) -> Meta {
             ..Default::default()
         },
         compaction: meta::Compaction {
-            level: metas().map(|m| m.compaction.level).max().unwrap_or_default() + 1,
+            level: task.level.unwrap_or_else(|| metas().map(|m| m.compaction.level).max().unwrap_or_default() + 1),
             sources,
             parents: metas()
                 .map(|m| meta::BlockDesc { ulid: m.ulid, min_time: m.min_time, max_time: m.max_time, ..Default::default() })

@@ -11,8 +11,8 @@ use crate::format::meta::Meta;
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{BlockId, LabelSet, Millis, TimeRange};
 
-pub(crate) use super::pipeline::is_out_of_order;
 pub use super::pipeline::{DEFAULT_POSTINGS_BYTES, HashFunc, Join, SeriesChoice, SourceBlock, VerifyOutput};
+pub(crate) use super::pipeline::{is_not_apart, is_out_of_order};
 
 /// A merge that was decided on.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct CompactTask {
     pub hour: Option<BlockId>,
     /// Which series are downsampled; `None` for all.
     pub choose: Option<SeriesChoice>,
+    /// Level of the block to be written; `None` for one above the highest of the inputs.
+    pub level: Option<i64>,
     /// Extensions that all inputs share.
     pub extensions: Option<Box<RawValue>>,
     /// How overlapping chunks of one series become one list.
@@ -61,6 +63,7 @@ impl CompactTask {
             five: None,
             hour: None,
             choose: None,
+            level: None,
             extensions: None,
             join: Join::OneToOne,
             hash_func: HashFunc::None,

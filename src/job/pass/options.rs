@@ -60,6 +60,8 @@ pub struct PassOptions {
     pub dedup: Dedup,
     /// `--compact.enable-vertical-compaction`.
     pub vertical: bool,
+    /// `--compact.stepwise`: the block of every step is written, also where the next step takes it away.
+    pub stepwise: bool,
     /// `--compact.concurrency`: groups at a time.
     pub concurrency: usize,
     /// `--debug.max-compaction-level`, at most [`MAX_LEVEL`].
@@ -105,6 +107,7 @@ impl Default for PassOptions {
             replica_labels: Vec::new(),
             dedup: Dedup::OneToOne,
             vertical: false,
+            stepwise: false,
             concurrency: 1,
             max_level: MAX_LEVEL,
             block_max_index_bytes: 64 << 30,

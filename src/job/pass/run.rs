@@ -16,7 +16,7 @@ use crate::job::compact::{self, CompactOutcome, CompactTask};
 use crate::job::downsample::{self, DownsampleTask, Downsampled, Empties, FailedBlock, Levels};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::groups;
-use crate::job::plan::{Plan, PlannedMark, Step, plan_group};
+use crate::job::plan::{Plan, PlannedMark, plan_job};
 use crate::job::retain::{self, Retained};
 use crate::job::{Env, Event, Level, clean, garbage};
 use crate::model::{BlockId, LabelSet, Millis};
@@ -132,6 +132,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
         syncer: syncer(env, options, Some(env.scratch.clone())),
         result: PassResult::default(),
         stopped: HashSet::new(),
+        stepwise: HashSet::new(),
         put_off: HashSet::new(),
     };
     let mut seen = pass.look().await?;
@@ -187,11 +188,8 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
     }
     let ahead = Ahead::new(options, &selection.blocks);
     for group in groups(selection.blocks.clone()) {
-        let decided = plan_group(&group, options);
-        let levels = match &decided.step {
-            Ok(Step::Compact(chosen, _)) => ahead.levels(&group, chosen),
-            _ => Levels::default(),
-        };
+        let decided = plan_job(&group, options);
+        let levels = decided.job().map_or_else(Levels::default, |(chosen, _)| ahead.levels(&group, chosen));
         plan.add(&group, &decided, levels, env.bucket.read_bytes());
     }
     if options.downsampling {
@@ -243,6 +241,8 @@ pub(super) struct Pass<'a, C> {
     pub(super) result: PassResult,
     /// Keys of groups that failed: they are left alone until the next pass.
     stopped: HashSet<String>,
+    /// Keys of groups whose steps turned out not to be one: they are taken one by one until the next pass.
+    stepwise: HashSet<String>,
     /// Those of them that a later pass may well compact.
     put_off: HashSet<String>,
 }
@@ -308,18 +308,23 @@ impl<C: Compactor> Pass<'_, C> {
         let ahead = &Ahead::new(self.options, &blocks);
         let mut groups = groups(blocks);
         groups.retain(|g| g.blocks.len() > 1 && !self.stopped.contains(&g.key));
-        let (env, options, compactor) = (self.env, self.options, self.compactor);
-        let each = groups.into_iter().map(|group| async move {
+        let (env, compactor) = (self.env, self.compactor);
+        let stepwise = &PassOptions { stepwise: true, ..self.options.clone() };
+        let each =
+            groups.into_iter().map(|group| (if self.stepwise.contains(&group.key) { stepwise } else { self.options }, group));
+        let each: Vec<_> = each.collect();
+        let each = each.into_iter().map(|(options, group)| async move {
             let done = step(env, options, compactor, &group, ahead).await;
             (group, done)
         });
-        let mut under_way = stream::iter(each).buffer_unordered(options.concurrency.max(1));
+        let mut under_way = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
         let mut more = false;
         while let Some((group, (marks, done))) = under_way.next().await {
             self.result.marked.extend(marks);
             match done {
-                Ok(Stepped { again, compacted, downsampled, repaired, .. }) => {
+                Ok(Stepped { again, compacted, downsampled, repaired, stepwise, .. }) => {
                     more |= again;
+                    self.stepwise.extend(stepwise.then_some(group.key));
                     self.result.repaired.extend(repaired);
                     self.result.compacted.extend(compacted);
                     self.result.downsampled.extend(downsampled);

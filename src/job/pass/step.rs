@@ -1,4 +1,5 @@
-//! One step of one group: plan, compact, mark what was replaced; or mend or leave out the block that is in the way.
+//! One step of one group, or a row of them as one: plan, compact, mark what was replaced; or mend or leave out the block
+//! that is in the way.
 
 use std::cmp::Reverse;
 
@@ -13,7 +14,7 @@ use crate::job::downsample::Downsampled;
 use crate::job::group::Group;
 use crate::job::mark;
 use crate::job::pipeline;
-use crate::job::plan::{PlannedMark, Step, outgrown, plan_group};
+use crate::job::plan::{Fused, PlannedMark, Step, outgrown, plan_job};
 use crate::job::{Env, Event, JobId, Level, Outcome, Work, repair};
 use crate::model::{BlockId, LabelSet, Millis};
 
@@ -28,6 +29,8 @@ pub(super) struct Stepped {
     vertical: bool,
     /// The block that was marked since what was to be compacted outgrew the format.
     marked: Option<PlannedMark>,
+    /// A row of steps was not one after all: the next ones are taken one by one.
+    pub(super) stepwise: bool,
     /// The block that another took the place of, if there were samples for one.
     pub(super) repaired: Option<(BlockId, Option<BlockId>)>,
 }
@@ -62,7 +65,7 @@ async fn step_quietly(
     group: &Group,
     ahead: &Ahead<'_>,
 ) -> (Vec<PlannedMark>, Result<Stepped>) {
-    let decided = plan_group(group, options);
+    let decided = plan_job(group, options);
     for mark in &decided.marks {
         if let Err(error) = mark::no_compact(env, mark.block, mark.reason, &mark.details).await {
             return (Vec::new(), Err(error));
@@ -71,7 +74,10 @@ async fn step_quietly(
     let mut marks = decided.marks;
     let done = match decided.step {
         Ok(Step::Nothing(_)) => Ok(Stepped::default()),
-        Ok(Step::Compact(chosen, _)) => compact_chosen(env, options, compactor, group, &chosen, ahead).await,
+        Ok(Step::Compact(chosen, _)) => match &decided.fused {
+            Some(fused) => compact_fused(env, options, compactor, group, fused, &chosen, ahead).await,
+            None => compact_chosen(env, options, compactor, group, &chosen, None, ahead).await,
+        },
         Err(error) => Err(error),
     };
     let done = match done {
@@ -105,12 +111,40 @@ async fn leave_out(env: &Env, error: &Error) -> Result<Option<PlannedMark>> {
     Ok(Some(mark))
 }
 
+/// A row of steps as one job; where its content is in the way, the `first` of them alone.
+async fn compact_fused(
+    env: &Env,
+    options: &PassOptions,
+    compactor: &impl Compactor,
+    group: &Group,
+    fused: &Fused,
+    first: &[usize],
+    ahead: &Ahead<'_>,
+) -> Result<Stepped> {
+    let error = match compact_chosen(env, options, compactor, group, &fused.inputs, Some(fused.level), ahead).await {
+        Err(error) => error,
+        done => return done,
+    };
+    let in_first = error.block_id().is_some_and(|id| first.iter().any(|&at| group.blocks[at].id == id));
+    let is_handled = pipeline::is_issue_347(&error) || options.skip_out_of_order && compact::is_out_of_order(&error);
+    let first_may_do = is_by_content(&error) && !is_handled && !in_first;
+    if !first_may_do && !compact::is_not_apart(&error) {
+        return Err(error);
+    }
+    let text = format!("{} compactions are not done as one but step by step: {error}", fused.steps);
+    env.report.event(Event::Note { level: Level::Warn, block: error.block_id(), text: &text });
+    let stepped = compact_chosen(env, options, compactor, group, first, None, ahead).await?;
+    Ok(Stepped { stepwise: true, ..stepped })
+}
+
+/// Compacts the blocks; to `level` if they are to be joined as one row of steps joins them.
 async fn compact_chosen(
     env: &Env,
     options: &PassOptions,
     compactor: &impl Compactor,
     group: &Group,
     chosen: &[usize],
+    level: Option<i64>,
     ahead: &Ahead<'_>,
 ) -> Result<Stepped> {
     let mut blocks: Vec<_> = chosen.iter().map(|&at| &group.blocks[at]).collect();
@@ -123,9 +157,11 @@ async fn compact_chosen(
     let mut task = CompactTask::new(env.clock.new_block_id(), task_inputs, LabelSet::clone(&group.labels), group.resolution);
     task.job = JobId::next();
     task.extensions = group.extensions();
-    task.join = match options.dedup {
-        Dedup::OneToOne => Join::OneToOne,
-        Dedup::Penalty => Join::Penalty,
+    task.level = level;
+    task.join = match (level, options.dedup) {
+        (Some(_), _) => Join::Apart,
+        (None, Dedup::OneToOne) => Join::OneToOne,
+        (None, Dedup::Penalty) => Join::Penalty,
     };
     task.hash_func = options.hash_func;
     task.verify = options.verify_output;
@@ -133,6 +169,8 @@ async fn compact_chosen(
     ahead.extend(&mut task, group, chosen, || env.clock.new_block_id());
     // sources are marked in full even when we are asked to stop meanwhile: a mark is short
     let outcome = match compact_task(env, compactor, &mut task).await {
+        // what a row of steps outgrows its first step may not
+        Err(error) if level.is_some() => return Err(error),
         Err(error) => match outgrown(&error, blocks.iter().map(|b| (b.id, b.index_bytes()))) {
             None => return Err(error),
             Some(marked) => {
@@ -171,14 +209,14 @@ async fn compact_chosen(
     }
 }
 
-/// Compacts; where that fails and downsampling on the way may be why, once more without it.
+/// Compacts; where that fails and downsampling on the way may be why, once more without it. A row of steps is not tried
+/// again: its first step comes next.
 async fn compact_task(env: &Env, compactor: &impl Compactor, task: &mut CompactTask) -> Result<CompactOutcome> {
     let error = match compactor.compact(env, task).await {
-        Err(error) if task.five.is_some() || task.hour.is_some() => error,
+        Err(error) if task.level.is_none() && (task.five.is_some() || task.hour.is_some()) => error,
         done => return done,
     };
-    let by_content = matches!(error.kind(), Kind::Corrupt | Kind::Unsupported | Kind::Limit);
-    if !by_content || compact::is_out_of_order(&error) {
+    if !is_by_content(&error) || compact::is_out_of_order(&error) {
         return Err(error);
     }
     let text = format!("compacted without being downsampled on the way: {error}");
@@ -186,6 +224,11 @@ async fn compact_task(env: &Env, compactor: &impl Compactor, task: &mut CompactT
     (task.five, task.hour) = (None, None);
     task.id = env.clock.new_block_id();
     compactor.compact(env, task).await
+}
+
+/// Whether another way to write what the blocks hold may do.
+fn is_by_content(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Corrupt | Kind::Unsupported | Kind::Limit)
 }
 
 /// Whether any of `blocks`, which are ordered by minimum time, overlaps one before it.

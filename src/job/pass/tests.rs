@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 mod downsampling;
 mod outgrown;
 mod proof;
+mod rows;
 
 use super::*;
 use crate::bucket::Bucket;
@@ -115,7 +116,7 @@ impl Compactor for Fake {
         }
         made.min_time = metas.iter().map(|m| m.min_time).min().unwrap();
         made.max_time = metas.iter().map(|m| m.max_time).max().unwrap();
-        made.compaction.level = 1 + metas.iter().map(|m| m.compaction.level).max().unwrap();
+        made.compaction.level = task.level.unwrap_or(1 + metas.iter().map(|m| m.compaction.level).max().unwrap());
         made.compaction.sources = metas.iter().flat_map(|m| m.compaction.sources.clone()).collect();
         made.compaction.sources.sort();
         made.compaction.sources.dedup();

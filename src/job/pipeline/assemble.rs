@@ -15,7 +15,7 @@ use super::hooks::{Candidate, Join, Joiner, Judge, Lost, Salvage, SeriesChoice, 
 use super::merge::{MergedBatch, Piece};
 use super::proof::Expected;
 use super::renamed::Place;
-use super::{Content, LOOK_AND_MARK};
+use super::{Content, LOOK_AND_MARK, not_apart};
 use crate::block::fingerprint::{Fingerprint, LabelsSum, RecordSum};
 use crate::error::Error;
 use crate::format::Malformed;
@@ -131,6 +131,8 @@ pub(super) struct Assembled {
 /// What assembling needs to know of the job.
 pub(super) struct Rules {
     pub(super) blocks: Vec<BlockId>,
+    /// First milliseconds behind them.
+    pub(super) ends: Vec<Millis>,
     pub(super) outputs: Vec<Content>,
     /// Milliseconds between the inputs' samples, 0 for raw.
     pub(super) resolution: Millis,
@@ -217,6 +219,8 @@ impl Assembling<'_> {
                 self.salvage(merged, series, piece, &**salvage)?;
             }
             self.made(merged, series, first, begin);
+        } else if self.rules.join == Join::Apart {
+            self.apart(merged, pieces, intact)?;
         } else if self.rules.join == Join::Anew {
             self.anew(merged, pieces)?;
             self.hold_against(merged, pieces, first, begin)?;
@@ -282,6 +286,22 @@ impl Assembling<'_> {
             downsampling.end(series as u32).map_err(|m| (chunks[0].reference, m))
         };
         each().map_err(|(reference, m)| damaged(self.rules, input, reference, m))
+    }
+
+    /// Copies the pieces one after the other, where that is all there is to do.
+    fn apart(&mut self, merged: &MergedBatch, pieces: &[Piece], intact: bool) -> Result<(), Error> {
+        for piece in pieces {
+            let (input, batch) = source(merged, piece);
+            let last = batch.chunks(piece.series as usize).last();
+            // a sample at the very end of a block is cut in one step, merged in another
+            if !intact || last.is_none_or(|c| c.max_time >= self.rules.ends[input]) {
+                return Err(not_apart(self.rules.blocks[input]));
+            }
+        }
+        let Some(order) = one_after_the_other(merged, pieces) else {
+            return Err(not_apart(self.rules.blocks[source(merged, &pieces[0]).0]));
+        };
+        order.iter().try_for_each(|piece| self.copy(merged, piece))
     }
 
     /// Copies all records of one piece.

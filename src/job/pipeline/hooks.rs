@@ -27,6 +27,9 @@ pub enum Join {
     Penalty,
     /// All samples of a series are encoded anew, overlapping or not; for one input.
     Anew,
+    /// Chunks are copied and nothing else: inputs of which chunks overlap, are cut, or reach to the end of their block,
+    /// and those without chunks, are refused with an error ([`is_not_apart`](super::is_not_apart)).
+    Apart,
 }
 
 /// A [`Join`] at work; it keeps its buffers from series to series.
@@ -38,7 +41,7 @@ pub(super) enum Joiner {
 impl Joiner {
     pub(super) fn new(join: Join) -> Self {
         match join {
-            Join::OneToOne | Join::Anew => Joiner::OneToOne,
+            Join::OneToOne | Join::Anew | Join::Apart => Joiner::OneToOne,
             Join::Penalty => Joiner::Penalty(Box::default()),
         }
     }

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::index::{Version, series_entry_len};
 use crate::job::compute::{Pool, Running};
 
-/// Bytes of series entries that are decoded as one batch, at least one entry.
+/// Bytes of series entries that are decoded as one batch at most, but at least one entry.
 const BATCH_BYTES: usize = 256 << 10;
 /// Decoded batches that wait to be merged.
 const BATCHES_AHEAD: usize = 3;
@@ -33,6 +33,8 @@ pub(super) struct SeriesFeed {
     rest: Bytes,
     rest_at: u64,
     at_end: bool,
+    /// Bytes of entries in one batch: of many inputs each decodes less at a time, as it reads less.
+    batch_bytes: usize,
     decoding: VecDeque<Running<Result<SeriesBatch>>>,
 }
 
@@ -41,8 +43,9 @@ impl SeriesFeed {
     pub(super) fn new(bucket: &Bucket, key: &str, rules: Arc<Rules>, pool: Pool, read_ahead: ReadAhead) -> Self {
         let section = rules.section.clone();
         let rest_at = section.start;
+        let batch_bytes = BATCH_BYTES.min(read_ahead.part_bytes as usize / 4);
         let stream = RangeStream::new(bucket, key, section, read_ahead);
-        SeriesFeed { stream, rules, pool, rest: Bytes::new(), rest_at, at_end: false, decoding: VecDeque::new() }
+        SeriesFeed { stream, rules, pool, rest: Bytes::new(), rest_at, at_end: false, batch_bytes, decoding: VecDeque::new() }
     }
 
     /// Begins to read, without waiting.
@@ -120,7 +123,7 @@ impl SeriesFeed {
         }
     }
 
-    /// How many bytes of whole entries lie at the front, about [`BATCH_BYTES`] of them.
+    /// How many bytes of whole entries lie at the front, about as many as a batch has.
     fn whole_entries(&self) -> Result<usize> {
         let align = match self.rules.version {
             Version::V1 => 1,
@@ -137,7 +140,7 @@ impl SeriesFeed {
                 Some(len) if len <= self.rest.len() - begin => at = begin + len,
                 _ => return Ok(at),
             }
-            if at >= BATCH_BYTES {
+            if at >= self.batch_bytes {
                 return Ok(at);
             }
         }

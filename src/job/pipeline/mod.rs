@@ -157,6 +157,19 @@ pub fn is_out_of_order(error: &Error) -> bool {
     error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::OUT_OF_ORDER)
 }
 
+/// What an error says of inputs that cannot be joined by copying their chunks.
+const NOT_APART: &str = "cannot be joined by copying chunks";
+
+/// Inputs that [`Join::Apart`] refuses.
+fn not_apart(block: BlockId) -> Error {
+    Error::new(Kind::Unsupported, NOT_APART).block(block).next("join the blocks step by step")
+}
+
+/// Whether [`Join::Apart`] refused the inputs, which another [`Join`] may not.
+pub fn is_not_apart(error: &Error) -> bool {
+    error.kind() == Kind::Unsupported && error.what() == NOT_APART
+}
+
 /// Whether an input has chunks that begin exactly where it ends, which a compactor repairs by itself.
 pub fn is_issue_347(error: &Error) -> bool {
     error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::AT_THE_END)

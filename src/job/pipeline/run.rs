@@ -1,5 +1,6 @@
 //! Carrying out one pass: opening inputs, running the pipelines, leaving whole blocks or no trace.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::assemble::{self, Assembled, assemble};
 use super::chunks::{ChunkFeed, Run};
 use super::decode::{Rules, SeriesBatch};
 use super::entries::{self, Entries};
-use super::hooks::Judge;
+use super::hooks::{Join, Judge};
 use super::input::SeriesFeed;
 use super::merge::{Merger, Step, Stretch};
 use super::output::{Built, Sinks};
@@ -18,12 +19,13 @@ use super::renamed::MovedFeed;
 use super::scattered::ScatteredChunks;
 use super::source::read_ahead;
 use super::symbols::{SymbolMerge, merge_symbols};
-use super::{LOOK_AND_MARK, Work};
+use super::{LOOK_AND_MARK, Work, not_apart};
 use crate::block::{RangeStream, discard};
 use crate::error::{Error, Kind, Result};
 use crate::format::index::{self, SymbolTable, Version};
 use crate::job::compute::{Pool, Running};
 use crate::job::{Env, Event, Level};
+use crate::model::BlockId;
 
 /// Carries out `work`. What comes back, in the order of the outputs, is wholly in the bucket without a
 /// `meta.json`, to be published or discarded; `None` where no sample was left for an output.
@@ -114,6 +116,7 @@ async fn write(env: &Env, work: &Work<'_>) -> Result<Vec<Option<Built>>> {
     let rules = Arc::new(assemble::Rules {
         // series that were moved are an input of their own behind the one that they come from
         blocks: work.inputs.iter().map(|i| i.id).cycle().take(series.len()).collect(),
+        ends: work.inputs.iter().map(|i| i.meta.max_time).cycle().take(series.len()).collect(),
         outputs: work.outputs.iter().map(|o| o.content).collect(),
         resolution: work.inputs.first().map_or(0, |i| i.meta.resolution()),
         choose: work.choose.clone(),
@@ -196,6 +199,7 @@ async fn feed(
     let mut merger = Merger::new(rules.blocks.clone(), work.inputs.len());
     // all inputs begin to read before the first is waited for
     series.iter_mut().for_each(Series::begin);
+    let mut without_chunks: BTreeSet<BlockId> = work.inputs.iter().map(|i| i.id).collect();
     loop {
         let mut batch = merger.empty_batch();
         let step = loop {
@@ -221,7 +225,10 @@ async fn feed(
         if batch.len() > 0 {
             let mut runs = Vec::with_capacity(chunks.len());
             let mut read = 0;
-            for (feed, stretches) in chunks.iter_mut().zip(&batch.stretches) {
+            for ((feed, stretches), block) in chunks.iter_mut().zip(&batch.stretches).zip(&rules.blocks) {
+                if !stretches.is_empty() {
+                    without_chunks.remove(block);
+                }
                 let taken = feed.take(stretches).await?;
                 read += stretches.iter().map(|s| s.last.0 - s.first.0).sum::<u64>();
                 runs.push(taken);
@@ -235,7 +242,10 @@ async fn feed(
             env.report.event(Event::Moved { job: work.job, read, written: 0 });
         }
         if step == Step::Done {
-            return Ok(decoded);
+            return match without_chunks.first() {
+                Some(&block) if work.join == Join::Apart => Err(not_apart(block)),
+                _ => Ok(decoded),
+            };
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::model::BlockId;
 
 /// All inputs together hold about so many of the bucket's preferred reads.
 const READ_AHEAD_PARTS: u64 = 24;
+/// An input of many reads at least so much at a time (bytes).
+const MIN_READ_BYTES: u64 = 256 << 10;
 /// The largest tombstones file that is read.
 const MAX_TOMBSTONES_BYTES: u64 = 256 << 20;
 
@@ -105,5 +107,5 @@ impl SourceBlock {
 pub(super) fn read_ahead(read_bytes: u64, inputs: u64) -> ReadAhead {
     let share = READ_AHEAD_PARTS * read_bytes / (2 * inputs.max(1));
     // one part is consumed, one waits, one is on its way
-    ReadAhead { part_bytes: (share / 3).clamp(read_bytes / 4, read_bytes), ahead: 1 }
+    ReadAhead { part_bytes: (share / 3).clamp(MIN_READ_BYTES.min(read_bytes / 4), read_bytes), ahead: 1 }
 }

@@ -1,7 +1,9 @@
 //! What a compactor would do with a bucket, as a value: printed by a dry run, carried out by a pass.
 //!
-//! A plan is one step of each group; what can be done after that is planned when it is done.
+//! A plan is one job of each group; what can be done after that is planned when it is done. A job is one step of
+//! the planner, or a row of them whose blocks in between need not be written ([`fuse`]).
 
+mod fuse;
 mod limits;
 mod replay;
 mod step;
@@ -11,9 +13,10 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+pub use fuse::{Fused, fuse};
 pub(crate) use limits::outgrown;
 pub use limits::{Limits, PlannedMark, next_step_within};
-pub use replay::{Replay, Replayed, joined, replay};
+pub use replay::{Replay, Replayed, Taken, joined, replay};
 pub use step::{Nothing, Piece, Step, Why, next_step};
 pub(crate) use text::never_text;
 pub use text::{duration_text, size_text};
@@ -78,8 +81,10 @@ pub struct PlannedCompaction {
     pub scratch: u64,
     /// Milliseconds between samples of the downsampled blocks that are made on the way, finer first.
     pub downsampled_to: Vec<Millis>,
-    /// Why these.
+    /// Why these; of several steps, the last.
     pub why: Why,
+    /// Compactions that it stands for: 1 where it is one step of the planner.
+    pub in_place_of: usize,
 }
 
 /// Requests to a bucket, estimated.
@@ -152,18 +157,42 @@ pub struct GroupPlan {
     pub step: Result<Step>,
     /// Marks to be made before.
     pub marks: Vec<PlannedMark>,
+    /// The row of steps that is done in the place of this one, if it begins one.
+    pub fused: Option<Fused>,
 }
 
-/// Decides about one group.
+impl GroupPlan {
+    /// The blocks of the next job, and why these.
+    pub fn job(&self) -> Option<(&[usize], Why)> {
+        match (&self.step, &self.fused) {
+            (Ok(Step::Compact(..)), Some(fused)) => Some((&fused.inputs, fused.why)),
+            (Ok(Step::Compact(chosen, why)), None) => Some((chosen, *why)),
+            _ => None,
+        }
+    }
+}
+
+/// Decides about the next job of one group: its next step, and those that follow if they are one with it.
+pub fn plan_job(group: &Group, options: &PassOptions) -> GroupPlan {
+    let mut plan = plan_group(group, options);
+    if plan.marks.is_empty()
+        && let Ok(Step::Compact(chosen, _)) = &plan.step
+    {
+        plan.fused = fuse(group, chosen, options);
+    }
+    plan
+}
+
+/// Decides about the next step of one group.
 pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
     let vertical = options.is_vertical();
     let pieces: Vec<Piece> = group.blocks.iter().map(piece).collect();
     // nothing is compacted of a single block, not even its tombstones: it is the newest
     if pieces.len() < 2 {
-        return GroupPlan { step: Ok(Step::Nothing(Nothing::OneBlock)), marks: Vec::new() };
+        return GroupPlan { step: Ok(Step::Nothing(Nothing::OneBlock)), marks: Vec::new(), fused: None };
     }
     if !vertical && let Err(error) = check_apart(&pieces) {
-        return GroupPlan { step: Err(error), marks: Vec::new() };
+        return GroupPlan { step: Err(error), marks: Vec::new(), fused: None };
     }
     let limits = Limits { max_index_bytes: options.block_max_index_bytes, vertical };
     let (step, marks) = next_step_within(&pieces, options.ranges(), limits);
@@ -173,7 +202,7 @@ pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
         }
         step => Ok(step),
     };
-    GroupPlan { step, marks }
+    GroupPlan { step, marks, fused: None }
 }
 
 impl Plan {
@@ -182,8 +211,8 @@ impl Plan {
     pub fn add(&mut self, group: &Group, decided: &GroupPlan, levels: Levels, read_bytes: usize) {
         self.marks.extend(decided.marks.iter().cloned());
         let reason = match &decided.step {
-            Ok(Step::Compact(chosen, why)) => {
-                return self.compactions.push(PlannedCompaction::new(group, chosen, *why, levels, read_bytes));
+            Ok(Step::Compact(..)) => {
+                return self.compactions.extend(PlannedCompaction::new(group, decided, levels, read_bytes));
             }
             Ok(Step::Nothing(nothing)) => nothing.to_string(),
             Err(error) => error.to_string(),
@@ -220,7 +249,8 @@ impl Plan {
 }
 
 impl PlannedCompaction {
-    fn new(group: &Group, chosen: &[usize], why: Why, levels: Levels, read_bytes: usize) -> Self {
+    fn new(group: &Group, decided: &GroupPlan, levels: Levels, read_bytes: usize) -> Option<Self> {
+        let (chosen, why) = decided.job()?;
         let blocks: Vec<&CatalogBlock> = chosen.iter().map(|&at| &group.blocks[at]).collect();
         let listed = |name: fn(&str) -> bool| -> Vec<u64> {
             let parts = blocks.iter().flat_map(|b| b.objects.iter());
@@ -232,7 +262,7 @@ impl PlannedCompaction {
         let reads = |len: &u64| len.div_ceil(read_bytes.max(1) as u64);
         let parts: u64 = indexes.iter().chain(&chunks).map(reads).fold(0, u64::saturating_add);
         let index_bytes: u64 = indexes.iter().fold(0, |sum, &n| sum.saturating_add(n));
-        PlannedCompaction {
+        Some(PlannedCompaction {
             group: group.key.clone(),
             resolution: group.resolution,
             labels: LabelSet::clone(&group.labels),
@@ -250,7 +280,8 @@ impl PlannedCompaction {
             scratch: if index_bytes > POSTINGS_IN_MEMORY_BYTES { index_bytes } else { 0 },
             downsampled_to: levels.resolutions(),
             why,
-        }
+            in_place_of: decided.fused.as_ref().map_or(1, |fused| fused.steps),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Step, plan_group};
+use super::{Step, Why, plan_group};
 use crate::error::{Error, Result};
 use crate::format::meta::{self, Meta};
 use crate::job::catalog::CatalogBlock;
@@ -31,6 +31,17 @@ pub fn replay(group: Group, options: &PassOptions) -> Replayed {
     }
 }
 
+/// A step that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The blocks that went into it, by minimum time; their result has the id of the first.
+    pub inputs: Vec<BlockId>,
+    /// Why these.
+    pub why: Why,
+    /// Whether blocks had to be marked before.
+    pub is_marking: bool,
+}
+
 /// The steps of a group, one at a time.
 #[derive(Debug)]
 pub struct Replay<'a> {
@@ -52,6 +63,14 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// What a person has to look at before the group goes on.
     pub fn step(&mut self) -> Result<Option<Vec<BlockId>>> {
+        Ok(self.take()?.map(|taken| taken.inputs))
+    }
+
+    /// As [`Replay::step`], with what else is known of the step.
+    ///
+    /// # Errors
+    /// As [`Replay::step`].
+    pub fn take(&mut self) -> Result<Option<Taken>> {
         if self.steps_left == 0 {
             return Ok(None);
         }
@@ -62,7 +81,9 @@ impl<'a> Replay<'a> {
             self.group.blocks.iter_mut().filter(|b| b.id == mark.block).for_each(|b| b.no_compact = Some(marked()));
         }
         match decided.step? {
-            Step::Compact(chosen, _) => Ok(Some(self.join(&chosen))),
+            Step::Compact(chosen, why) => {
+                Ok(Some(Taken { inputs: self.join(&chosen), why, is_marking: !decided.marks.is_empty() }))
+            }
             Step::Nothing(_) => Ok(None),
         }
     }

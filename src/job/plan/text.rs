@@ -76,6 +76,9 @@ impl fmt::Display for PlannedCompaction {
         let time = |millis| Timestamp::from_millis(millis);
         writeln!(f, "compact {} blocks of {} {}", self.inputs.len(), self.resolution, self.labels)?;
         writeln!(f, "  why      {}", self.why)?;
+        if self.in_place_of > 1 {
+            writeln!(f, "  instead  of {} compactions, whose blocks in between are not written", self.in_place_of)?;
+        }
         writeln!(f, "  inputs   {}", ids.join(" "))?;
         if !self.downsampled_to.is_empty() {
             let levels: Vec<String> = self.downsampled_to.iter().map(|&l| duration_text(l)).collect();

@@ -11,7 +11,7 @@ mod machine;
 mod samples;
 mod store;
 mod watch;
-mod workload;
+pub(crate) mod workload;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -36,22 +36,33 @@ pub(super) struct Workload {
 }
 
 /// A block that is to be written.
-struct Plan<'a> {
-    number: u32,
-    cluster: &'a str,
-    replica: Option<&'a str>,
-    hours: (i64, i64),
+pub(crate) struct Plan<'a> {
+    pub(crate) number: u32,
+    pub(crate) cluster: &'a str,
+    pub(crate) replica: Option<&'a str>,
+    pub(crate) hours: (i64, i64),
     /// Between samples.
-    step: Millis,
+    pub(crate) step: Millis,
     /// Of its samples.
-    offset: Millis,
+    pub(crate) offset: Millis,
     /// Cuts the middle out of its first series.
-    tombstones: bool,
+    pub(crate) tombstones: bool,
+    /// Takes the last sample at its very end.
+    pub(crate) at_the_end: bool,
 }
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Plan { number: 0, cluster: "eu1", replica: None, hours: (0, 2), step: 10 * 60_000, offset: 0, tombstones: false }
+        Plan {
+            number: 0,
+            cluster: "eu1",
+            replica: None,
+            hours: (0, 2),
+            step: 10 * 60_000,
+            offset: 0,
+            tombstones: false,
+            at_the_end: false,
+        }
     }
 }
 
@@ -63,6 +74,7 @@ impl Plan<'_> {
     fn samples(&self, series: usize) -> Vec<Sample> {
         let (from, to) = (BASE + self.hours.0 * HOUR, BASE + self.hours.1 * HOUR);
         let times = (from..to).step_by(self.step as usize).map(|t| t + self.offset).filter(|&t| t < to);
+        let times = times.chain(self.at_the_end.then_some(to));
         // the third comes and goes
         let times = times.filter(|t| series != 2 || t / (3 * HOUR) % 2 == 0);
         let value = |t: Millis| match series {
@@ -72,7 +84,7 @@ impl Plan<'_> {
         times.map(|time| Sample { time, start: 0, value: Value::Float(value(time)) }).collect()
     }
 
-    fn objects(&self) -> Vec<(String, Bytes, Millis)> {
+    pub(crate) fn objects(&self) -> Vec<(String, Bytes, Millis)> {
         let names = [
             [("__name__", "load"), ("job", "node")],
             [("__name__", "requests_total"), ("job", "api")],
@@ -163,7 +175,7 @@ fn options() -> PassOptions {
 
 /// All of them; the number of a seed's is its remainder.
 pub(super) fn all() -> Vec<Workload> {
-    vec![weeks(), replicas(), penalty(), overlap(), retention(), aggregated()]
+    vec![weeks(), replicas(), penalty(), overlap(), retention(), aggregated(), backlog()]
 }
 
 /// Two days become two weeks, with five minutes and an hour made on the way.
@@ -252,4 +264,14 @@ fn aggregated() -> Workload {
     let objects = objects(two_weeks().chain([eighth, newest]));
     let before = Some(PassOptions { max_level: 3, ..options() });
     Workload { name: "aggregated", options: options(), objects, start: BASE + 20 * DAY, horizon: BASE + 30 * DAY, before }
+}
+
+/// Two hours become two days at once, without eight hours in between; and in steps, where one of the blocks has a deletion.
+fn backlog() -> Workload {
+    // the newest two begin behind the two days, which closes them
+    let block = |n: u32| Plan { step: 15 * 60_000, ..of_two_hours(if n < 8 { n } else { n + 17 }) };
+    let rows = (0..10).map(|n| Plan { number: 1 + n, ..block(n) });
+    let steps = (0..10).map(|n| Plan { number: 31 + n, cluster: "us1", tombstones: n == 5, ..block(n) });
+    let (objects, start, horizon) = (objects(rows.chain(steps)), BASE + 6 * DAY, BASE + 16 * DAY);
+    Workload { name: "backlog", options: options(), objects, start, horizon, before: None }
 }
