@@ -337,6 +337,39 @@ impl Bucket {
         done.map_err(|e| e.part(key))
     }
 
+    /// Writes a small object about ourselves, which does not count as data that was uploaded.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn put_note(&self, key: &str, bytes: Bytes) -> Result<()> {
+        let path = self.inner.keys.object(key)?;
+        let len = bytes.len() as u64;
+        let began = Instant::now();
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.put(&path, bytes).await,
+            Store::Objects(objects) => objects.put(&path, bytes).await,
+        };
+        self.inner.counters.upload.note(began, &done, |()| len);
+        done.map_err(|e| e.part(key))
+    }
+
+    /// The same unless the object is there; returns whether it was written. Nothing is synced. Providers differ in
+    /// how well they keep the condition, a few write all the same: who relies on it reads the object again.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` from the provider.
+    pub async fn put_new_note(&self, key: &str, bytes: Bytes) -> Result<bool> {
+        let path = self.inner.keys.object(key)?;
+        let len = bytes.len() as u64;
+        let began = Instant::now();
+        let done = match &self.inner.store {
+            Store::Disk(disk) => disk.put_new(&path, bytes).await,
+            Store::Objects(objects) => objects.put_new(&path, bytes).await,
+        };
+        self.inner.counters.upload.note(began, &done, |&written| if written { len } else { 0 });
+        done.map_err(|e| e.part(key))
+    }
+
     /// Copies an object of `len_bytes` to another key of this bucket, without its bytes passing through us where the
     /// provider copies by itself; what it does not copy in one request is read and written.
     ///

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions};
 
 use super::disk::{over_limit, too_short};
 use super::failure::{bad_key, of_store};
@@ -125,6 +125,18 @@ impl Objects {
     pub(super) async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
         let options = PutOptions { attributes: self.tuning.attributes.clone(), ..PutOptions::default() };
         self.store.put_opts(key, bytes.into(), options).await.map(drop).map_err(|e| of_store("put", e))
+    }
+
+    /// Whether it was written: where the provider knows no condition, always.
+    pub(super) async fn put_new(&self, key: &Key, bytes: Bytes) -> Result<bool> {
+        let attributes = self.tuning.attributes.clone();
+        let options = PutOptions { attributes, mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(key, bytes.clone().into(), options).await.map_err(|e| of_store("put", e)) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == Kind::Conflict => Ok(false),
+            Err(e) if e.kind() == Kind::Unsupported => self.put(key, bytes).await.map(|()| true),
+            Err(e) => Err(e),
+        }
     }
 
     pub(super) async fn begin_parts(&self, key: &Key) -> Result<Box<dyn object_store::MultipartUpload>> {

@@ -10,6 +10,7 @@ pub mod filter;
 pub mod garbage;
 pub mod group;
 pub mod inspect;
+pub mod lease;
 pub mod mark;
 pub mod pass;
 pub mod pipeline;

@@ -117,6 +117,10 @@ pub(crate) struct Flags {
     #[arg(long = "debug.max-compaction-level", value_name = "N", default_value = "4", value_parser = count, hide = true)]
     pub(crate) max_level: usize,
 
+    /// Neither wait for another compactor of this bucket nor let it wait
+    #[arg(long = "compact.no-lease")]
+    pub(crate) no_lease: bool,
+
     /// Take indexes whose label names are out of order
     #[arg(long = "debug.accept-malformed-index", hide = true)]
     pub(crate) accept_malformed_index: bool,

@@ -4,12 +4,14 @@ mod flags;
 mod http;
 mod repeat;
 mod serve;
+mod turn;
 
 use std::sync::Arc;
 
 use blockyard::Result;
 use blockyard::job::Env;
 use blockyard::job::downsample::SeriesPolicy;
+use blockyard::job::lease;
 use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult, VerifyOutput};
 use blockyard::job::relabel::parse_rules;
 use blockyard::model::Millis;
@@ -37,13 +39,17 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
     let served = Served::start(&flags, world)?;
     let env = served.env(world, flags.objstore.open().await?, &flags);
     let surface = Arc::clone(&served.surface);
-    let work = async {
-        match flags.wait {
-            true => repeat::repeat(&flags, &env, &surface).await,
-            false => once(&env, &options, &surface).await,
+    let work = async |env: &Env| match flags.wait {
+        true => repeat::repeat(&flags, env, &surface).await,
+        false => once(env, &options, &surface).await,
+    };
+    let alone = async {
+        match flags.no_lease {
+            true => work(&env).await,
+            false => turn::in_turn(&flags, &env, &lease::shard(&options.relabel), work).await,
         }
     };
-    served.around(&flags, &env.cancel, work).await
+    served.around(&flags, &env.cancel, alone).await
 }
 
 /// One pass, with a summary for people.

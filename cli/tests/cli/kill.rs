@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use blockyard::bucket::Bucket;
-use blockyard::format::meta::Meta;
+use blockyard::job::catalog::{CatalogBlock, SyncOptions, Syncer};
 use blockyard::model::BlockId;
 
 use crate::moto::Moto;
@@ -28,15 +28,6 @@ struct Yard {
     bucket: Bucket,
     flag: String,
     runtime: tokio::runtime::Runtime,
-}
-
-/// What lies in a bucket.
-#[derive(Debug, Default)]
-struct Found {
-    metas: BTreeMap<BlockId, Meta>,
-    marked: BTreeSet<BlockId>,
-    /// Objects of all blocks, those without a meta as well, by key, with lengths in bytes.
-    objects: BTreeMap<String, u64>,
 }
 
 impl Yard {
@@ -58,14 +49,16 @@ impl Yard {
             for block in std::fs::read_dir(data.join(folder)).unwrap() {
                 let block = block.unwrap().path();
                 let id = block.file_name().unwrap().to_str().unwrap();
-                let mut meta = Meta::decode(&std::fs::read(block.join("meta.json")).unwrap()).unwrap();
+                let mut meta: serde_json::Value =
+                    serde_json::from_slice(&std::fs::read(block.join("meta.json")).unwrap()).unwrap();
                 if let Some(labels) = labels {
-                    meta.thanos.labels = labels.into_iter().collect::<blockyard::model::LabelSet>().into();
+                    let labels: BTreeMap<&str, &str> = labels.into_iter().collect();
+                    meta["thanos"] = serde_json::json!({"labels": labels, "downsample": {"resolution": 0}, "source": "sidecar"});
                 }
                 for name in ["index", "chunks/000001"] {
                     self.put(&format!("{id}/{name}"), std::fs::read(block.join(name)).unwrap());
                 }
-                self.put(&format!("{id}/meta.json"), meta.encode());
+                self.put(&format!("{id}/meta.json"), meta.to_string().into_bytes());
             }
         }
     }
@@ -78,44 +71,25 @@ impl Yard {
         self.runtime.block_on(self.bucket.get(key, 1 << 30)).unwrap().into()
     }
 
-    fn found(&self) -> Found {
-        let mut found = Found::default();
-        let list = |folder: &str| self.runtime.block_on(self.bucket.list_folder(folder)).unwrap();
-        let mut folders = list("").folders;
-        while let Some(folder) = folders.pop() {
-            let listed = list(&folder);
-            folders.extend(listed.folders);
-            found.objects.extend(listed.objects.into_iter().map(|o| (o.key, o.len_bytes)));
-        }
-        for key in found.objects.keys() {
-            let Some((id, name)) = key.split_once('/') else { continue };
-            let Ok(id) = id.parse::<BlockId>() else { continue };
-            match name {
-                "meta.json" => _ = found.metas.insert(id, Meta::decode(&self.get(key)).expect("a meta that is seen is whole")),
-                "deletion-mark.json" => _ = found.marked.insert(id),
-                _ => {}
-            }
-        }
-        found
+    /// Blocks with a meta that can be read, as a compactor of this bucket sees them.
+    fn found(&self) -> Vec<CatalogBlock> {
+        let catalog = self.runtime.block_on(Syncer::new(self.bucket.clone(), SyncOptions::default()).sync()).unwrap();
+        catalog.check_complete().unwrap();
+        catalog.blocks
     }
 
     /// Blocks that are to stay, told apart by all but their names, with hashes of what is in them.
-    fn live(&self, found: &Found) -> BTreeMap<String, Vec<(String, u64)>> {
+    fn live(&self, found: &[CatalogBlock]) -> BTreeMap<String, Vec<(String, u64)>> {
         let mut live = BTreeMap::new();
-        for (id, meta) in found.metas.iter().filter(|(id, _)| !found.marked.contains(id)) {
-            let name = format!(
-                "{}..{} {} {} {:?}",
-                meta.min_time,
-                meta.max_time,
-                meta.resolution(),
-                meta.thanos.labels.shared().map(ToString::to_string).unwrap_or_default(),
-                meta.sources()
-            );
-            let data = found.objects.keys().filter_map(|key| {
-                let rest = key.strip_prefix(&format!("{id}/"))?;
+        for block in found.iter().filter(|b| b.deletion.is_none()) {
+            let meta = &block.meta;
+            let name =
+                format!("{}..{} {} {} {:?}", meta.min_time, meta.max_time, meta.resolution(), block.labels, meta.sources());
+            let data = block.objects.iter().filter_map(|object| {
+                let (_, name) = object.key.split_once('/')?;
                 let mut hash = DefaultHasher::new();
-                (rest == "index" || rest.starts_with("chunks/")).then(|| self.get(key).hash(&mut hash))?;
-                Some((rest.to_owned(), hash.finish()))
+                (name == "index" || name.starts_with("chunks/")).then(|| self.get(&object.key).hash(&mut hash))?;
+                Some((name.to_owned(), hash.finish()))
             });
             assert_eq!(live.insert(name.clone(), data.collect()), None, "twice: {name}");
         }
@@ -135,17 +109,17 @@ impl Yard {
     }
 
     /// What holds at every moment.
-    fn check(&self, found: &Found, inputs: &BTreeSet<BlockId>) {
-        for (id, meta) in &found.metas {
-            for file in meta.thanos.files.iter().filter(|f| f.rel_path != "meta.json") {
-                let there = found.objects.get(&format!("{id}/{}", file.rel_path)).copied();
-                assert_eq!(there, u64::try_from(file.size_bytes).ok(), "{id}/{}: half a block is seen", file.rel_path);
+    fn check(&self, found: &[CatalogBlock], inputs: &BTreeSet<BlockId>) {
+        for block in found {
+            for file in block.meta.thanos.files.iter().filter(|f| f.rel_path != "meta.json") {
+                let key = format!("{}/{}", block.id, file.rel_path);
+                let there = block.objects.iter().find(|o| o.key == key).map(|o| o.len_bytes);
+                assert_eq!(there, u64::try_from(file.size_bytes).ok(), "{key}: half a block is seen");
             }
         }
-        let live = || found.metas.iter().filter(|(id, _)| !found.marked.contains(id));
         for input in inputs {
-            let kept = live().any(|(_, meta)| meta.resolution() == 0 && meta.sources().contains(input));
-            assert!(kept, "no raw block has the samples of {input}: {found:#?}");
+            let kept = |b: &&CatalogBlock| b.deletion.is_none() && b.meta.resolution() == 0 && b.meta.sources().contains(input);
+            assert!(found.iter().any(|b| kept(&b)), "no raw block has the samples of {input}: {found:#?}");
         }
     }
 }
@@ -171,7 +145,7 @@ fn kill(name: &str, mut yard: impl FnMut(usize, &Path) -> Yard) {
     let dir = tempfile::tempdir().unwrap();
     let undisturbed = yard(0, dir.path());
     undisturbed.fill();
-    let inputs: BTreeSet<BlockId> = undisturbed.found().metas.into_keys().collect();
+    let inputs: BTreeSet<BlockId> = undisturbed.found().iter().map(|b| b.id).collect();
     let began = Instant::now();
     assert!(undisturbed.compact(dir.path()).wait().unwrap().success());
     let took = u64::try_from(began.elapsed().as_millis()).unwrap();

@@ -26,7 +26,8 @@ fn after_a_pass(dir: &Path, arguments: &[&str]) -> Running {
 fn metrics_are_what_changed_in_the_bucket() {
     let dir = tempfile::tempdir().unwrap();
     let bucket = bucket(dir.path());
-    let running = after_a_pass(dir.path(), &["--compact.progress-interval=100ms"]);
+    // a lease would be requests too
+    let running = after_a_pass(dir.path(), &["--compact.progress-interval=100ms", "--compact.no-lease"]);
     running.until("/metrics", |page| page.contains("thanos_compact_todo_compactions 0"));
     let page = get(running.address, "/metrics").body;
     let check = |name: &str, expected: f64| assert_eq!(value(&page, name), expected, "{name}");
@@ -132,8 +133,10 @@ fn blocks_are_listed_and_marked() {
         assert!(asked.head.contains("access-control-allow-origin: *"), "{}", asked.head);
         serde_json::from_str::<serde_json::Value>(&asked.body).unwrap()["data"].take()
     };
+    assert_eq!(data("/api/v1/jobs"), serde_json::json!([]), "the pass is over");
     let (loaded, global) = (data("/api/v1/blocks?view=loaded"), data("/api/v1/blocks"));
-    let blocks = fs::read_dir(&bucket).unwrap().count();
+    // the lease lies in a folder that is no block
+    let blocks = fs::read_dir(&bucket).unwrap().count() - 1;
     assert_eq!(loaded["blocks"].as_array().unwrap().len(), blocks - 3);
     assert_eq!(global["blocks"].as_array().unwrap().len(), blocks);
     assert_eq!((&global["label"], &global["err"]), (&"cluster".into(), &serde_json::Value::Null));
@@ -227,7 +230,7 @@ fn it_listens_before_the_bucket_answers_and_ends_within_the_grace_period() {
         "--objstore.config={{type: S3, config: {{bucket: b, endpoint: '{}', insecure: true, access_key: a, secret_key: s, region: r}}}}",
         silent.local_addr().unwrap()
     );
-    let mut running = start(dir.path(), &["compact", "--wait", "--http-grace-period=1s", "--downsampling.disable", &config]);
+    let mut running = start(dir.path(), &["compact", "--wait", "--http-grace-period=1s", "--compact.no-lease", &config]);
     assert_eq!(get(running.address, "/-/healthy").status, 200);
     running.until("/-/ready", |body| body == "OK");
     let page = get(running.address, "/metrics").body;
@@ -356,4 +359,28 @@ fn alerts_and_dashboards_of_deploy_ask_for_metrics_that_are_there() {
         let missing: Vec<_> = asked.iter().filter(|n| !there.contains(n.as_str())).collect();
         assert!(missing.is_empty(), "{name}: {missing:?}");
     }
+}
+
+#[test]
+fn a_second_compactor_waits_ready_and_healthy_until_the_first_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = bucket(dir.path());
+    let first = after_a_pass(dir.path(), &[]);
+    let config = objstore(dir.path());
+    let second = [&WAITING[..], &["--downsampling.disable", &config, "--data-dir=second"]].concat();
+    let mut second = start(dir.path(), &second);
+    let line = second.wait_for("compacts this bucket: waiting");
+    assert!(line.contains("level=warn"), "{line}");
+    for path in ["/-/healthy", "/-/ready"] {
+        assert_eq!(get(second.address, path).status, 200, "{path}");
+    }
+    let alone = crate::blockyard(dir.path(), &["compact", "--dry-run", "--consistency-delay=0s", &config]);
+    assert_eq!(alone.code, Some(0), "reading waits for nobody: {}", alone.err);
+
+    first.signal("TERM");
+    assert_eq!(first.end(), Some(143));
+    second.wait_for("waiting for the next pass");
+    second.signal("TERM");
+    assert_eq!(second.end(), Some(143));
+    assert!(!bucket.join("blockyard").exists(), "nothing is left behind");
 }

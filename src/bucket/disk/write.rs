@@ -40,6 +40,17 @@ impl Disk {
         .await
     }
 
+    /// Whether it was written; not synced.
+    pub(in crate::bucket) async fn put_new(&self, key: &Key, bytes: Bytes) -> Result<bool> {
+        let (root, path) = (self.root.clone(), self.path(key)?);
+        blocking(move || {
+            let mut place = Place::new(root, path)?;
+            (&*place.file).write_all(&bytes).map_err(|e| of_io("write", e))?;
+            place.publish_new()
+        })
+        .await
+    }
+
     /// Copies a whole object, sharing its blocks on the disk where the file system can; returns its length.
     pub(in crate::bucket) async fn copy(&self, from: &Key, to: &Key) -> Result<u64> {
         let (root, from, to) = (self.root.clone(), self.path(from)?, self.path(to)?);
@@ -236,6 +247,23 @@ impl Place {
         self.published = true;
         let mut folders = self.target.parent().into_iter().chain(self.made.iter().filter_map(|made| made.parent()));
         folders.try_for_each(sync_folder).map_err(|e| of_io("sync the folder", e))
+    }
+}
+
+impl Place {
+    /// Takes the place if it is free; returns whether it was.
+    fn publish_new(&mut self) -> Result<bool> {
+        match fs::hard_link(&self.staged, &self.target) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            // a file system without links: of two who come at once, the later one is read again
+            Err(_) if !self.target.exists() => {
+                fs::rename(&self.staged, &self.target).map_err(|e| of_io("rename", e))?;
+                self.published = true;
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::error::{Error, Kind, Result};
 use crate::job::pass::Discovery;
 use crate::model::BlockId;
 
+/// A folder of ours beside the blocks, with hardly anything in it: leases.
+const OWN_FOLDER: &str = "blockyard";
+
 /// What a listing found.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
@@ -48,7 +51,8 @@ pub(super) async fn list(bucket: &Bucket, options: &SyncOptions) -> Result<Listi
     if options.discovery == Discovery::Concurrent && !bucket.is_local() {
         let root = bucket.list_folder("").await?;
         let ids: Vec<BlockId> = root.folders.iter().filter_map(|name| block_id(name)).collect();
-        if ids.len() < root.folders.len() {
+        let foreign = root.folders.len() - ids.len() - usize::from(root.folders.iter().any(|name| name == OWN_FOLDER));
+        if foreign > 0 {
             let each = ids.into_iter().map(|id| async move {
                 let mut one = Listing::default();
                 one.read(bucket, &id.to_string(), Some(id)).await.map(|()| (id, one))

@@ -2,6 +2,7 @@
 //!
 //! One value is fed by the events of the jobs (it is a [`Report`]), and answers requests (it is [`Pages`]).
 
+mod jobs;
 mod pages;
 mod view;
 
@@ -24,6 +25,7 @@ use crate::job::pass::PassResult;
 use crate::job::todo::Todo;
 use crate::job::{Event, Report};
 use crate::model::Millis;
+use jobs::Jobs;
 use pages::Asked;
 use view::View;
 
@@ -71,6 +73,7 @@ pub struct Compactor {
     runtime: Handle,
     started: Millis,
     counts: Counts,
+    jobs: Jobs,
     asked: Asked,
     bucket: OnceLock<Bucket>,
     healthy: AtomicBool,
@@ -90,6 +93,7 @@ impl Compactor {
             clock,
             runtime,
             counts: Counts::default(),
+            jobs: Jobs::default(),
             asked: Asked::default(),
             bucket: OnceLock::new(),
             healthy: AtomicBool::new(true),
@@ -164,6 +168,7 @@ impl Report for Compactor {
         if let Event::LookFailed { error, .. } = event {
             lock(&self.loaded).failed(error, self.clock.now());
         }
+        self.jobs.event(&event, self.clock.now());
         self.counts.event(event);
     }
 }

@@ -90,6 +90,7 @@ async fn api(compactor: &Arc<Compactor>, web: &Web, request: &Request, call: &st
     let (handler, allowed) = match call {
         "blocks" => ("blocks", Method::GET),
         "blocks/mark" => ("blocks_mark", Method::POST),
+        "jobs" => ("jobs", Method::GET),
         "status/flags" => ("status_flags", Method::GET),
         "status/runtimeinfo" => ("status_runtime", Method::GET),
         "status/buildinfo" => ("status_build", Method::GET),
@@ -105,6 +106,7 @@ async fn api(compactor: &Arc<Compactor>, web: &Web, request: &Request, call: &st
         let data = match handler {
             "blocks" => Ok(Some(blocks(compactor, web, request).await)),
             "blocks_mark" => mark(compactor, web, request).await.map(|()| None),
+            "jobs" => Ok(Some(compactor.jobs.to_json(compactor.clock.now()))),
             "status_flags" => Ok(Some(json!(web.flags).to_string())),
             "status_runtime" => Ok(Some(runtime_info(compactor))),
             _ => Ok(Some(build_info())),
