@@ -32,6 +32,36 @@ impl Fold {
     }
 }
 
+impl Fold {
+    /// Widens the bounds, two samples at a time: they wait for no sum, as sums wait for each other.
+    #[inline]
+    fn bound(&mut self, values: &[f64]) {
+        let (mut low, mut high) = ([self.min; 2], [self.max; 2]);
+        let mut pairs = values.chunks_exact(2);
+        for pair in &mut pairs {
+            for lane in 0..2 {
+                low[lane] = if pair[lane] < low[lane] { pair[lane] } else { low[lane] };
+                high[lane] = if pair[lane] > high[lane] { pair[lane] } else { high[lane] };
+            }
+        }
+        for &value in pairs.remainder() {
+            low[0] = if value < low[0] { value } else { low[0] };
+            high[0] = if value > high[0] { value } else { high[0] };
+        }
+        // of zeros of both signs the first counts
+        let is_tied = |[one, other]: [f64; 2]| one == other && one.to_bits() != other.to_bits();
+        if is_tied(low) || is_tied(high) {
+            for &value in values {
+                self.min = if value < self.min { value } else { self.min };
+                self.max = if value > self.max { value } else { self.max };
+            }
+            return;
+        }
+        self.min = if low[1] < low[0] { low[1] } else { low[0] };
+        self.max = if high[1] > high[0] { high[1] } else { high[0] };
+    }
+}
+
 /// The running total of a counter over the samples of a chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Running {
@@ -58,13 +88,14 @@ impl Running {
             self.is_first = false;
             values = rest;
         }
-        let (mut window, mut total, mut last) = (*fold, self.total, self.last);
+        let (mut sum, mut total, mut last) = (fold.sum, self.total, self.last);
         for &value in values {
-            window.add(value);
+            sum += value;
             total += if value < last { value } else { value - last };
             last = value;
         }
-        (*fold, self.total, self.last) = (window, total, last);
+        (fold.sum, self.total, self.last) = (sum, total, last);
+        fold.bound(values);
     }
 
     /// Lets the next sample begin a new counter, whatever its value.

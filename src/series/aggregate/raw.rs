@@ -170,9 +170,8 @@ impl FloatRun {
 fn is_plain(times: &[Millis], values: &[f64]) -> bool {
     // Without a branch, so that it is done many at once: whatever is wrong leaves a sign. A time before the
     // epoch is negative, and between others no difference overflows.
-    let behind = times.get(1..).unwrap_or_default();
-    let signs = times.iter().fold(0, |signs, &time| signs | time);
-    let signs = times.iter().zip(behind).fold(signs, |signs, (before, time)| signs | time.wrapping_sub(*before));
+    let Some((&first, behind)) = times.split_first() else { return true };
+    let signs = times.iter().zip(behind).fold(first, |signs, (before, time)| signs | time | time.wrapping_sub(*before));
     // above infinity, the sign aside, are those that are no numbers
     let above = |value: &f64| f64::INFINITY.to_bits() as i64 - value.abs().to_bits() as i64;
     values.iter().fold(signs, |signs, value| signs | above(value)) >= 0
