@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
 mod downsampling;
+mod hollow;
 mod outgrown;
 mod proof;
 mod rows;
