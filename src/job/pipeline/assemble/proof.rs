@@ -3,7 +3,7 @@
 //! Both sides are decoded here once more: the inputs from the records that were fetched, the output from the
 //! records that go out.
 
-use super::{Assembling, Piece, RecordSum, encoding_of, source};
+use super::{Assembling, Piece, RecordSum, damaged, encoding_of, source};
 use crate::block::fingerprint::{Fingerprint, LabelsSum};
 use crate::error::{Error, Kind};
 use crate::format::Malformed;
@@ -84,10 +84,11 @@ impl Assembling<'_> {
             let deletions = batch.deletions(piece.series as usize);
             let from = self.marks.inputs.len();
             for meta in batch.chunks(piece.series as usize) {
-                let (record, _) = self.records[input].get(meta.reference).map_err(Error::from)?;
-                let encoding = encoding_of(record.encoding, meta).map_err(Error::from)?;
+                let named = |m| damaged(self.rules, input, meta.reference, m);
+                let (record, _) = self.records[input].get(meta.reference).map_err(named)?;
+                let encoding = encoding_of(record.encoding, meta).map_err(named)?;
                 let deleted = |t| deletions.iter().any(|d| d.min <= t && t <= d.max);
-                self.marks.decode(encoding, record.data, deleted, true).map_err(Error::from)?;
+                self.marks.decode(encoding, record.data, deleted, true).map_err(named)?;
             }
             is_orderly &= self.marks.inputs[from..].windows(2).all(|w| w[0].0 < w[1].0);
         }
@@ -95,7 +96,8 @@ impl Assembling<'_> {
         for chunk in &self.out.chunks[first..] {
             let end = at + encoded_len(u64::from(chunk.data_bytes)) as usize;
             let data = data_of(&self.out.bytes[at..end], chunk.data_bytes);
-            self.marks.decode(chunk.encoding, data, |_| false, false).map_err(Error::from)?;
+            let decoded = self.marks.decode(chunk.encoding, data, |_| false, false);
+            decoded.map_err(|m| wrong(self.rules, source(merged, &pieces[0]).0, &m.to_string()))?;
             at = end;
         }
         let Marks { inputs, output, .. } = &mut self.marks;
