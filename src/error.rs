@@ -6,7 +6,8 @@ use crate::encoding::Malformed;
 use crate::model::BlockId;
 
 /// What the caller can do about an error; retry, skip and quarantine read this and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Bytes are damaged: repair or replace the object; trying again does not help.
     Corrupt,

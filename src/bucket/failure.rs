@@ -35,6 +35,7 @@ pub(super) fn of_store(what: &str, e: object_store::Error) -> Error {
         // a missing bucket and a missing object both answer 404
         _ if says(&["NoSuchBucket"]) => (Kind::NotFound, Some(WHICH_BUCKET)),
         E::NotFound { .. } => (Kind::NotFound, None),
+        _ if says(&["InvalidObjectState"]) => (Kind::Denied, Some(FROM_ARCHIVE)),
         E::PermissionDenied { .. } => (Kind::Denied, Some(WHICH_RIGHTS)),
         E::Unauthenticated { .. } => (Kind::Denied, Some(WHICH_RIGHTS)),
         E::AlreadyExists { .. } | E::Precondition { .. } | E::NotModified { .. } => (Kind::Conflict, None),
@@ -48,8 +49,22 @@ pub(super) fn of_store(what: &str, e: object_store::Error) -> Error {
 }
 
 const WHICH_BUCKET: &str = "check `bucket` and `endpoint` in the bucket's configuration";
+const FROM_ARCHIVE: &str = "restore the object from the archive class in which it lies";
 const WHICH_RIGHTS: &str = "check the credentials in the bucket's configuration, and the bucket's policy for them";
 const BAD_KEY: &str = "rename or delete the object whose key has an empty segment (`//`), a dot segment or a control character";
+
+/// Whether an object was refused because it lies in an archive (S3 Glacier) from which nothing can be read before
+/// it is restored.
+pub fn is_archived(e: &Error) -> bool {
+    e.kind() == Kind::Denied && e.what_next() == Some(FROM_ARCHIVE)
+}
+
+/// The error of such an object.
+#[cfg(test)]
+pub(crate) fn archived(what: &str) -> Error {
+    let said = "<Error><Code>InvalidObjectState</Code><Message>not valid for its storage class</Message></Error>";
+    of_store(what, object_store::Error::Generic { store: "S3", source: said.into() })
+}
 
 /// Whether a listing failed because some key in the bucket cannot be a path.
 pub(super) fn bad_key(e: &object_store::Error) -> bool {
@@ -122,6 +137,14 @@ mod tests {
         assert_eq!(bucket.kind(), Kind::NotFound);
         assert!(bucket.what_next().unwrap().contains("endpoint"));
         assert_eq!(of_store("get", missing("<Code>NoSuchKey</Code>")).what_next(), None);
+    }
+
+    #[test]
+    fn an_archived_object_is_no_question_of_rights() {
+        let e = archived("get a range");
+        assert!(is_archived(&e) && e.to_string().contains("InvalidObjectState"), "{e}");
+        let denied = object_store::Error::PermissionDenied { path: "p".into(), source: "AccessDenied".into() };
+        assert!(!is_archived(&of_store("get", denied)));
     }
 
     #[test]

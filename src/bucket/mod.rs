@@ -32,6 +32,9 @@ use object_store::memory::InMemory;
 use crate::error::{Error, Kind, Result};
 use crate::model::Millis;
 use disk::Disk;
+#[cfg(test)]
+pub(crate) use failure::archived;
+pub use failure::is_archived;
 use key::Keys;
 use objects::Objects;
 pub use provider::{Opened, expand_env};
@@ -159,6 +162,17 @@ impl Bucket {
     /// `Invalid` for a prefix that cannot be one.
     pub fn over(store: Arc<dyn ObjectStore>, prefix: &str, tuning: Tuning) -> Result<Bucket> {
         Ok(Bucket::new(store.to_string(), Keys::new(prefix)?, Store::Objects(Objects::new(store, tuning))))
+    }
+
+    /// This bucket over connections that nobody used before; requests are counted together.
+    ///
+    /// # Errors
+    /// `Invalid` when the client cannot be made again.
+    pub fn with_new_connections(&self) -> Result<Bucket> {
+        let Store::Objects(objects) = &self.inner.store else { return Ok(self.clone()) };
+        let store = Store::Objects(objects.renewed()?);
+        let (name, keys, counters) = (self.inner.name.clone(), self.inner.keys.clone(), Arc::clone(&self.inner.counters));
+        Ok(Bucket { inner: Arc::new(Inner { name, keys, store, counters }) })
     }
 
     fn new(mut name: String, keys: Keys, store: Store) -> Bucket {

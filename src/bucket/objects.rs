@@ -24,6 +24,18 @@ pub(super) struct Objects {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) tuning: Tuning,
     pub(super) beyond: Option<Arc<dyn Beyond>>,
+    /// Makes the store again, which then has no connection yet.
+    pub(super) renew: Option<Renew>,
+}
+
+/// Makes a store.
+#[derive(Clone)]
+pub(super) struct Renew(pub(super) Arc<dyn Fn() -> Result<Arc<dyn ObjectStore>> + Send + Sync>);
+
+impl fmt::Debug for Renew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renew")
+    }
 }
 
 /// What a provider can do and `object_store` cannot ask for.
@@ -42,7 +54,15 @@ pub(super) trait Beyond: fmt::Debug + Send + Sync {
 impl Objects {
     /// A store of which nothing more is known.
     pub(super) fn new(store: Arc<dyn ObjectStore>, tuning: Tuning) -> Self {
-        Objects { store, tuning, beyond: None }
+        Objects { store, tuning, beyond: None, renew: None }
+    }
+
+    /// The same over connections that nobody used before, where there are connections.
+    pub(super) fn renewed(&self) -> Result<Self> {
+        match &self.renew {
+            Some(Renew(make)) => Ok(Objects { store: make()?, ..self.clone() }),
+            None => Ok(self.clone()),
+        }
     }
 
     pub(super) async fn get(&self, key: &Key, limit_bytes: u64) -> Result<Bytes> {

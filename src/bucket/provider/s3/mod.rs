@@ -22,7 +22,7 @@ use super::http::HttpConfig;
 use super::yaml::null_is_default;
 use super::{Lookup, Opened};
 use crate::bucket::key::Keys;
-use crate::bucket::objects::Objects;
+use crate::bucket::objects::{Objects, Renew};
 use crate::bucket::{Bucket, Store, Tuning};
 use crate::error::{Error, Kind, Result};
 use beyond::Signed;
@@ -138,14 +138,19 @@ pub(super) async fn open(config: Config, prefix: &str, env: Lookup<'_>) -> Resul
         .with_disable_bulk_delete(true);
     let builder = config.credentials(builder, env)?;
     let builder = config.encryption(config.integrity(builder))?;
-    let built = builder.build().map_err(|e| refused("the S3 client refuses the configuration", e))?;
+    let most = config.http_config.max_requests();
+    let build = move || builder.clone().build().map_err(|e| refused("the S3 client refuses the configuration", e));
+    let limited = move |built| -> Arc<dyn ObjectStore> {
+        match most {
+            Some(most) => Arc::new(LimitStore::new(built, most)),
+            None => Arc::new(built),
+        }
+    };
+    let built = build()?;
 
     let beyond = Signed::new(&client, endpoint.objects_url(&config.bucket), endpoint.region, Arc::clone(built.credentials()))?;
-    let store: Arc<dyn ObjectStore> = match config.http_config.max_requests() {
-        Some(most) => Arc::new(LimitStore::new(built, most)),
-        None => Arc::new(built),
-    };
-    let objects = Objects { store, tuning: config.tuning(), beyond: Some(Arc::new(beyond)) };
+    let (store, renew) = (limited(built), Renew(Arc::new(move || build().map(limited))));
+    let objects = Objects { store, tuning: config.tuning(), beyond: Some(Arc::new(beyond)), renew: Some(renew) };
     let bucket = Bucket::new(format!("S3 {}/{}", config.endpoint, config.bucket), keys, Store::Objects(objects));
     Ok(Opened { bucket, warnings })
 }

@@ -112,3 +112,42 @@ fn part_sizes() {
     assert_eq!(size(false, Some(64 << 20)), 64 << 20);
     assert!(size(true, None) >= 5 << 30);
 }
+
+#[tokio::test]
+async fn new_connections_are_new() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&connections);
+    // a server that answers every request with one byte, and keeps connections open
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            seen.fetch_add(1, SeqCst);
+            std::thread::spawn(move || {
+                let stream = stream.unwrap();
+                for line in BufReader::new(&stream).lines() {
+                    if !line.is_ok_and(|line| line.is_empty()) {
+                        continue;
+                    }
+                    let answer = "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/1\r\n\r\nx";
+                    (&stream).write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    let text = format!(
+        "{{type: S3, config: {{bucket: b, endpoint: '{address}', insecure: true, access_key: a, secret_key: s, region: r}}}}"
+    );
+    let bucket = provider::open(&text, &|_| None).await.unwrap().bucket;
+    for renewed in [0, 1] {
+        let bucket = if renewed == 1 { bucket.with_new_connections().unwrap() } else { bucket.clone() };
+        for _ in 0..2 {
+            assert_eq!(bucket.get_range("k", 0..1).await.unwrap(), "x");
+        }
+        assert_eq!(connections.load(SeqCst), 1 + renewed);
+    }
+    assert_eq!(bucket.requests().get_range.calls, 4, "all are counted");
+}
