@@ -98,6 +98,13 @@ pub struct Compaction {
     pub unknown: Unknown,
 }
 
+impl Compaction {
+    /// Whether the block holds samples that came out of order, and may so overlap others of the same source.
+    pub fn is_from_out_of_order(&self) -> bool {
+        self.hints.iter().any(|hint| hint == "from-out-of-order")
+    }
+}
+
 /// A block, told shortly.
 #[derive(Clone, Debug)]
 pub struct BlockDesc {

@@ -191,15 +191,15 @@ pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
     if pieces.len() < 2 {
         return GroupPlan { step: Ok(Step::Nothing(Nothing::OneBlock)), marks: Vec::new(), fused: None };
     }
-    if !vertical && let Err(error) = check_apart(&pieces) {
+    if !vertical && let Err(error) = check_apart(group, &pieces) {
         return GroupPlan { step: Err(error), marks: Vec::new(), fused: None };
     }
     let limits = Limits { max_index_bytes: options.block_max_index_bytes, vertical };
     let (step, marks) = next_step_within(&pieces, options.ranges(), limits);
     let step = match step {
-        Step::Compact(chosen, why) if !vertical => {
-            check_sources(group, &chosen).and_then(|()| check_result(&pieces, &chosen)).map(|()| Step::Compact(chosen, why))
-        }
+        Step::Compact(chosen, why) if !vertical => check_sources(group, &chosen)
+            .and_then(|()| check_result(group, &pieces, &chosen))
+            .map(|()| Step::Compact(chosen, why)),
         step => Ok(step),
     };
     GroupPlan { step, marks, fused: None }
@@ -217,6 +217,11 @@ impl Plan {
             Ok(Step::Nothing(nothing)) => nothing.to_string(),
             Err(error) => error.to_string(),
         };
+        self.leave(group, reason);
+    }
+
+    /// Adds that something of `group` is not compacted, and why.
+    pub fn leave(&mut self, group: &Group, reason: String) {
         self.nothing.push(NothingPlanned {
             group: group.key.clone(),
             resolution: group.resolution,
@@ -298,12 +303,27 @@ fn piece(block: &CatalogBlock) -> Piece {
     }
 }
 
-/// No two blocks of the group may overlap, marked ones included: who reads them would see samples twice.
-fn check_apart(pieces: &[Piece]) -> Result<()> {
+/// Whether two blocks of one group may overlap: samples that came late have a block of their own beside the
+/// others (thanos#7551), and are merged with them.
+fn may_overlap(group: &Group, one: usize, other: usize) -> bool {
+    let is_late = |at: usize| group.blocks[at].meta.compaction.is_from_out_of_order();
+    group.resolution == 0 && (is_late(one) || is_late(other))
+}
+
+/// No two other blocks of the group may overlap, marked ones included: who reads them would see samples twice.
+fn check_apart(group: &Group, pieces: &[Piece]) -> Result<()> {
     let all: Vec<usize> = (0..pieces.len()).collect();
-    let overlapping = step::first_overlap(pieces, &all);
+    let mut overlapping = step::first_overlap(pieces, &all);
     if overlapping.is_empty() {
         return Ok(());
+    }
+    if group.blocks.iter().any(|b| b.meta.compaction.is_from_out_of_order()) {
+        let behind = |one: usize| (one + 1..pieces.len()).take_while(move |&at| pieces[at].range.start < pieces[one].range.end);
+        let pair = all.iter().find_map(|&one| Some((one, behind(one).find(|&other| !may_overlap(group, one, other))?)));
+        match pair {
+            Some((one, other)) => overlapping = vec![one, other],
+            None => return Ok(()),
+        }
     }
     let names: Vec<String> = overlapping.iter().map(|&at| format!("{} {}", pieces[at].id, pieces[at].range)).collect();
     Err(halt(format!("blocks of one group overlap: {}", names.join(", "))))
@@ -324,10 +344,11 @@ fn check_sources(group: &Group, chosen: &[usize]) -> Result<()> {
 }
 
 /// The result may not overlap a block that stays.
-fn check_result(pieces: &[Piece], chosen: &[usize]) -> Result<()> {
+fn check_result(group: &Group, pieces: &[Piece], chosen: &[usize]) -> Result<()> {
     let result = chosen.iter().map(|&at| pieces[at].range).reduce(crate::model::TimeRange::union);
     let Some(result) = result else { return Ok(()) };
-    let stays = |at: &usize| !chosen.contains(at) && pieces[*at].range.overlaps(result);
+    let expected = |at: usize| chosen.iter().any(|&one| may_overlap(group, one, at));
+    let stays = |at: &usize| !chosen.contains(at) && pieces[*at].range.overlaps(result) && !expected(*at);
     match (0..pieces.len()).find(stays) {
         None => Ok(()),
         Some(at) => Err(halt(format!("the compacted block {result} would overlap block {} {}", pieces[at].id, pieces[at].range))),

@@ -258,6 +258,31 @@ mod groups {
     }
 
     #[test]
+    fn samples_that_came_late_are_merged_without_being_asked_for() {
+        let with = |late: &[usize], change: fn(&mut Group)| {
+            let mut group = group(&[(1, 0, 2, &[1]), (2, 1, 4, &[2]), (3, 4, 6, &[3]), (4, 5, 8, &[4])]);
+            for &at in late {
+                Arc::make_mut(&mut group.blocks[at].meta).compaction.hints = vec!["from-out-of-order".to_owned()];
+            }
+            change(&mut group);
+            reason(&group, &PassOptions::default())
+        };
+        let as_they_are: fn(&mut Group) = |_| {};
+        assert_eq!(with(&[0, 3], as_they_are), "Compact([0, 1], Overlap)");
+        assert_eq!(with(&[1, 2], as_they_are), "Compact([0, 1], Overlap)");
+        // the other two overlap for no such reason, and they are named
+        let text = with(&[1], as_they_are);
+        assert!(text.contains("overlap: 00000000030000000000000000 [14400000, 21600000), 0000000004"), "{text}");
+        let text = with(&[0, 3], |group| group.resolution = 300_000);
+        assert!(text.contains("overlap"), "nobody knows how to merge two averages: {text}");
+        // a mark keeps one out, which may overlap what becomes of the others
+        let marked = |group: &mut Group| {
+            group.blocks[1].no_compact = Some(NoCompactMark::new(group.blocks[1].id, 0, "manual", "").into());
+        };
+        assert_eq!(with(&[1, 3], marked), "Compact([2, 3], Overlap)");
+    }
+
+    #[test]
     fn common_sources_halt_unless_vertical() {
         let group = group(&[(1, 0, 2, &[1, 9]), (2, 2, 4, &[2]), (3, 4, 6, &[3, 9]), (4, 6, 8, &[4]), (5, 8, 10, &[5])]);
         let options = PassOptions::default();
