@@ -15,6 +15,7 @@ pub mod mark;
 pub mod pass;
 pub mod pipeline;
 pub mod plan;
+pub mod quarantine;
 pub mod relabel;
 pub mod repair;
 mod report;

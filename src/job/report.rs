@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::job::catalog::CatalogBlock;
 use crate::job::filter::State;
+use crate::job::quarantine::{Entry, Standing};
 use crate::model::{BlockId, Millis};
 
 /// One attempt at a job within this process.
@@ -132,6 +135,13 @@ pub enum Event<'a> {
         /// Why it could not.
         error: Option<&'a Error>,
     },
+    /// How the groups stand, all of them.
+    Groups {
+        /// Groups by how they stand; each counts once, as its worst trouble has it.
+        standings: &'a BTreeMap<Standing, usize>,
+        /// What stands against those that are not healthy.
+        troubles: &'a [Entry],
+    },
     /// Everything that was due was cleaned, or tried to be.
     Cleaned,
     /// Something a person should know that is no job's.
@@ -146,7 +156,8 @@ pub enum Event<'a> {
 }
 
 /// What is done to a group or to a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Work {
     /// Blocks of a group become one, if any are due.
     Compaction,

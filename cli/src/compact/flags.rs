@@ -125,7 +125,8 @@ pub(crate) struct Flags {
     #[arg(long = "debug.accept-malformed-index", hide = true)]
     pub(crate) accept_malformed_index: bool,
 
-    /// With --wait: stay when a block turns out to be damaged, and go on with other groups (the default)
+    /// With --wait: halt when a block turns out to be damaged, and do nothing until a restart, as Thanos does;
+    /// without this flag the group is left alone until its blocks change, and the others go on
     #[arg(long = "debug.halt-on-error", hide = true, overrides_with = "stop_on_error")]
     pub(crate) halt_on_error: bool,
 

@@ -75,6 +75,8 @@ async fn once(env: &Env, options: &PassOptions, surface: &Compactor) -> Result<E
 
 fn summary(result: &PassResult) -> String {
     let many = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+    let failed = result.errors.iter().filter(|e| e.tried).count();
+    let left_alone = result.errors.len() - failed;
     let mut parts = vec![many(result.compacted.len(), "compaction")];
     let further = [
         (result.downsampled.len(), "block", " downsampled"),
@@ -85,7 +87,8 @@ fn summary(result: &PassResult) -> String {
         (result.retention.held.len(), "expired block", " held until downsampled"),
         (result.deleted.len(), "block", " deleted"),
         (result.uploads, "unfinished upload", " ended"),
-        (result.errors.len(), "group", " failed: the messages say why"),
+        (failed, "group", " failed: the messages say why"),
+        (left_alone, "group", " left alone since it failed before: the messages say why and what to do"),
         (result.clean_errors.len(), "block", " not cleaned up"),
         (result.retention.brakes.len(), "reason", " not to mark what has expired: the messages say why"),
         (result.retention.errors.len(), "block", " not marked though expired"),
@@ -97,6 +100,7 @@ fn summary(result: &PassResult) -> String {
 fn log(result: &PassResult) {
     let seen: Vec<String> =
         result.states.iter().filter(|&(_, &n)| n > 0).map(|(state, n)| format!("{}={n}", state.as_str())).collect();
+    let groups: Vec<String> = result.standings.iter().map(|(standing, n)| format!("{}={n}", standing.as_str())).collect();
     tracing::info!(
         compactions = result.compacted.len(),
         downsampled = result.downsampled.len(),
@@ -105,7 +109,8 @@ fn log(result: &PassResult) {
         expired = result.retention.marked.len(),
         held = result.retention.held.len(),
         deleted = result.deleted.len(),
-        failed_groups = result.errors.len(),
+        failed_groups = result.errors.iter().filter(|e| e.tried).count(),
+        groups = groups.join(","),
         failed_downsamplings = result.not_downsampled.len(),
         rounds = result.rounds,
         blocks = seen.join(","),
@@ -142,6 +147,8 @@ impl Flags {
             verify_output: if self.verify_output == "readback" { VerifyOutput::ReadBack } else { VerifyOutput::Sent },
             skip_out_of_order: self.skip_out_of_order,
             accept_malformed_index: self.accept_malformed_index,
+            quarantine: !self.halt_on_error,
+            back_off: self.wait,
             downsampling: !self.no_downsampling,
             downsample_concurrency: self.downsample_concurrency,
             downsample_policy: SeriesPolicy::parse(&self.downsample_filter)?,

@@ -41,7 +41,13 @@ async fn passes(flags: &Flags, env: &Env, surface: &Compactor, under_way: &Cell<
         match result {
             Ok(result) => {
                 log(&result);
-                if flags.stop_on_error && result.errors.iter().any(pass::GroupError::is_halt) {
+                let halts = result.errors.iter().any(pass::GroupError::is_halt);
+                if flags.halt_on_error && halts {
+                    tracing::error!("halted, as --debug.halt-on-error asks: nothing is done any more until a restart");
+                    env.cancel.cancelled().await;
+                    return Err(Error::new(Kind::Cancelled, "asked to stop"));
+                }
+                if flags.stop_on_error && halts {
                     return Ok(Exit::Failed);
                 }
             }

@@ -85,6 +85,23 @@ fn a_damaged_block_is_named_and_the_exit_code_tells() {
     let line = ran.err.lines().find(|l| l.contains("level=error") && l.contains(block)).unwrap_or_else(|| panic!("{}", ran.err));
     assert!(line.contains("chunks/000001 at byte"), "{line}");
     assert_eq!(snapshot(&bucket), before, "no half block, no mark");
+
+    // the next process fails as well, and does not read it all again
+    let ran = blockyard(dir.path(), &[&["compact", &config][..], &PLAIN].concat());
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let line = ran.err.lines().find(|l| l.contains("level=error") && l.contains(block)).unwrap_or_else(|| panic!("{}", ran.err));
+    assert!(line.contains("not tried") && line.contains("quarantine.json"), "{line}");
+    assert!(ran.out.contains("1 group left alone since it failed before"), "{}", ran.out);
+
+    // what the message says to type ends it
+    let typed = format!("tools bucket mark --id={block} --marker=no-compact-mark.json --details=damaged");
+    assert!(line.contains(&typed), "{line}");
+    let mut words: Vec<&str> = typed.split(' ').collect();
+    words.push(&config);
+    assert_eq!(blockyard(dir.path(), &words).code, Some(0));
+    let ran = blockyard(dir.path(), &[&["compact", &config][..], &PLAIN].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(!dir.path().join("data/quarantine.json").exists());
 }
 
 #[test]

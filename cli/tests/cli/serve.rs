@@ -14,6 +14,9 @@ use client::{Asked, Running, get, request, start, value};
 /// Passes at once, and then none for long.
 const WAITING: [&str; 4] = ["compact", "--wait", "--wait-interval=1h", "--consistency-delay=0s"];
 
+/// The same, and a pass follows another at once.
+const RESTLESS: [&str; 5] = ["compact", "--wait", "--wait-interval=100ms", "--consistency-delay=0s", "--downsampling.disable"];
+
 /// A waiting compactor of the bucket in `dir`, after its first pass.
 fn after_a_pass(dir: &Path, arguments: &[&str]) -> Running {
     let config = objstore(dir);
@@ -110,7 +113,18 @@ fn a_damaged_block_halts_its_group_and_the_rest_stays_up() {
     let check = |name: &str, expected: f64| assert_eq!(value(&page, name), expected, "{name}");
     check("thanos_compact_halted", 1.0);
     check("thanos_compact_iterations_total", 0.0);
-    check("thanos_compact_group_compactions_failures_total{resolution=\"0\"}", 1.0);
+    // it was looked at twice before it was believed
+    check("thanos_compact_group_compactions_failures_total{resolution=\"0\"}", 2.0);
+    check("blockyard_compact_groups{state=\"quarantined\"}", 1.0);
+    check("blockyard_compact_groups{state=\"retrying\"}", 0.0);
+    let line = page.lines().find(|l| l.starts_with("blockyard_compact_quarantined_group{")).unwrap();
+    assert!(line.contains("labels=\"{cluster=\\\"us1\\\"}\"") && line.ends_with(" 1"), "{line}");
+    let asked = get(running.address, "/api/v1/groups").body;
+    let asked: serde_json::Value = serde_json::from_str(&asked).unwrap();
+    let trouble = &asked["data"]["troubles"][0];
+    assert_eq!((&trouble["standing"], &trouble["attempts"]), (&"quarantined".into(), &2.into()), "{asked}");
+    assert_eq!((&trouble["block"], &trouble["part"]), (&"01M7XNJR0HDNHTF9KETBJQBHRR".into(), &"chunks/000001".into()));
+    assert!(trouble["next"].as_str().unwrap().contains("tools bucket mark --id=01M7XNJR0HDNHTF9KETBJQBHRR"), "{trouble}");
     check("thanos_compact_group_compactions_total{resolution=\"0\"}", 0.0);
     check("thanos_compact_blocks_marked_total{marker=\"deletion-mark.json\",reason=\"\"}", 0.0);
     // its blocks wait: the age is that of the oldest, which ended long ago
@@ -120,6 +134,49 @@ fn a_damaged_block_halts_its_group_and_the_rest_stays_up() {
     assert!(!page.contains("thanos_compact_todo_compactions"), "nobody counts with an interval of 0s");
     assert_eq!(get(running.address, "/-/healthy").status, 200);
     assert_eq!(get(running.address, "/-/ready").status, 200);
+}
+
+#[test]
+fn a_replaced_object_ends_a_quarantine_without_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let block = bucket(dir.path()).join("01M7XNJR0HDNHTF9KETBJQBHRR");
+    let segment = block.join("chunks/000001");
+    let whole = fs::read(&segment).unwrap();
+    fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
+    let mut meta: serde_json::Value = serde_json::from_slice(&fs::read(block.join("meta.json")).unwrap()).unwrap();
+    meta["thanos"]["files"] = serde_json::json!([{ "rel_path": "chunks/000001", "size_bytes": whole.len() }]);
+    fs::write(block.join("meta.json"), meta.to_string()).unwrap();
+    let config = objstore(dir.path());
+    let arguments = [&RESTLESS[..], &[&config]].concat();
+    let mut running = start(dir.path(), &arguments);
+    running.wait_for("chunks/000001");
+    running.until("/metrics", |page| page.contains("thanos_compact_halted 1"));
+    fs::write(&segment, &whole).unwrap();
+    running.until("/metrics", |page| page.contains("thanos_compact_halted 0"));
+    let page = get(running.address, "/metrics").body;
+    assert_eq!(value(&page, "thanos_compact_group_compactions_total{resolution=\"0\"}"), 1.0);
+    assert_eq!(value(&page, "thanos_compact_group_compactions_failures_total{resolution=\"0\"}"), 0.0, "nothing was read");
+    assert!(!page.contains("blockyard_compact_quarantined_group{"));
+}
+
+#[test]
+fn halt_on_error_given_explicitly_halts() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = bucket(dir.path()).join("01M7XNJR0HDNHTF9KETBJQBHRR/chunks/000001");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[1000] ^= 4;
+    fs::write(&segment, bytes).unwrap();
+    let config = objstore(dir.path());
+    let arguments = [&RESTLESS[..], &["--debug.halt-on-error", &config]].concat();
+    let mut running = start(dir.path(), &arguments);
+    running.wait_for("halted, as --debug.halt-on-error asks");
+    let page = get(running.address, "/metrics").body;
+    assert_eq!(value(&page, "thanos_compact_halted"), 1.0);
+    assert_eq!(value(&page, "thanos_compact_group_compactions_failures_total{resolution=\"0\"}"), 1.0);
+    assert_eq!(get(running.address, "/-/healthy").status, 200);
+    assert!(!dir.path().join("data/quarantine.json").exists(), "the next start tries again");
+    running.signal("TERM");
+    assert_eq!(running.end(), Some(143));
 }
 
 #[test]

@@ -9,14 +9,14 @@ use crate::job::compact::CompactTask;
 use crate::job::downsample::{Covered, DownsampleOptions, Empties, Levels, SeriesPolicy, each, plan};
 use crate::job::group::Group;
 use crate::job::plan::{Replay, joined};
-use crate::job::{Event, Level};
+use crate::job::{Event, Level, Work};
 use crate::model::BlockId;
 
 impl<C: Compactor> Pass<'_, C> {
     /// Downsamples what `seen` has, and what came of it, with a look at the bucket in between; returns what was
     /// seen last.
     pub(super) async fn downsample(&mut self, mut seen: Seen) -> Result<Seen> {
-        for _ in 0..2 {
+        for turn in 0..2 {
             let (due, never) = plan(&seen.selection.blocks, self.options.ranges());
             for never in never.iter().filter(|n| n.to == 0) {
                 let text = never.why.to_string();
@@ -25,19 +25,31 @@ impl<C: Compactor> Pass<'_, C> {
             let failed_before = |block| self.result.not_downsampled.iter().any(|f| f.block == block);
             let mut due: Vec<_> = due.into_iter().filter(|d| !failed_before(d.block.id) && !self.is_put_off(&d.block)).collect();
             Empties::read(&self.env.scratch, self.options.downsample_policy.as_ref()).leave_out(&mut due);
+            let due = self.hold_back_blocks(due).await;
             if due.is_empty() {
                 break;
             }
-            let (done, failed) = each(self.env, due, &self.options.downsample(), self.compactor).await;
-            for failed in &failed {
+            let tried: Vec<CatalogBlock> = due.iter().map(|d| d.block.clone()).collect();
+            let (done, failed) = each(&self.env_of(&tried), due, &self.options.downsample(), self.compactor).await;
+            let mut again = false;
+            for failed in failed {
+                let block = tried.iter().find(|b| b.id == failed.block);
+                if block.is_some_and(|block| self.blame_block(block, &failed.error, turn == 0)) {
+                    again = true;
+                    continue;
+                }
                 let text = format!("not downsampled: {}", failed.error);
                 self.env.report.event(Event::Note { level: Level::Error, block: Some(failed.block), text: &text });
+                self.result.not_downsampled.push(failed);
             }
+            for block in tried.iter().filter(|b| done.iter().any(|d| d.source == b.id)) {
+                self.praise(Work::Downsampling, &block.group_key(), &block.labels);
+            }
+            self.report_groups();
             let more = done.iter().any(|d| !d.written.is_empty());
             self.result.downsampled.extend(done);
-            self.result.not_downsampled.extend(failed);
             self.check_cancelled()?;
-            if !more {
+            if !more && !again {
                 break;
             }
             seen = self.look().await?;

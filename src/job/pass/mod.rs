@@ -9,6 +9,7 @@
 
 mod beside;
 mod downsample;
+mod hold;
 mod options;
 mod run;
 mod step;

@@ -76,6 +76,11 @@ pub struct PassOptions {
     pub skip_out_of_order: bool,
     /// `--debug.accept-malformed-index`.
     pub accept_malformed_index: bool,
+    /// Whether what failed for good is left alone until its blocks change, in this process and in those after it;
+    /// `--debug.halt-on-error` says no.
+    pub quarantine: bool,
+    /// Whether a group whose failure may pass is tried later and later; not where each pass is a process.
+    pub back_off: bool,
     /// `--retention.resolution-raw`; 0 keeps for ever.
     pub retention_raw: Millis,
     /// `--retention.resolution-5m`; 0 keeps for ever.
@@ -115,6 +120,8 @@ impl Default for PassOptions {
             verify_output: VerifyOutput::Sent,
             skip_out_of_order: false,
             accept_malformed_index: false,
+            quarantine: true,
+            back_off: false,
             retention_raw: 0,
             retention_5m: 0,
             retention_1h: 0,

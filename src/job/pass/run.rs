@@ -8,6 +8,7 @@ use futures::{StreamExt, stream};
 
 use super::PassOptions;
 use super::downsample::Ahead;
+use super::hold::Holds;
 use super::step::{Stepped, step};
 use crate::error::{Error, Kind, Result};
 use crate::format::meta::Meta;
@@ -15,10 +16,11 @@ use crate::job::catalog::{Catalog, CatalogBlock, Depth, SyncOptions, Syncer};
 use crate::job::compact::{self, CompactOutcome, CompactTask};
 use crate::job::downsample::{self, DownsampleTask, Downsampled, Empties, FailedBlock, Levels};
 use crate::job::filter::{Selection, State, select};
-use crate::job::group::groups;
+use crate::job::group::{Group, groups};
 use crate::job::plan::{Plan, PlannedMark, plan_job};
+use crate::job::quarantine::Standing;
 use crate::job::retain::{self, Retained};
-use crate::job::{Env, Event, Level, clean, garbage};
+use crate::job::{Env, Event, Level, Work, clean, garbage};
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// Rounds may take days: so often retention is looked at between them, in milliseconds.
@@ -66,8 +68,10 @@ pub struct PassResult {
     pub deleted: Vec<BlockId>,
     /// Unfinished uploads that were ended.
     pub uploads: usize,
-    /// Groups that could not go on; the others did.
+    /// Groups that could not go on, or could only in part; the others did.
     pub errors: Vec<GroupError>,
+    /// Groups by how they stand.
+    pub standings: BTreeMap<Standing, usize>,
     /// What could not be cleaned; the next pass tries again.
     pub clean_errors: Vec<Error>,
     /// What has expired.
@@ -96,14 +100,18 @@ pub struct GroupError {
     pub group: String,
     /// Its labels.
     pub labels: LabelSet,
+    /// How that leaves it.
+    pub standing: Standing,
+    /// It failed in this pass; else it was left alone since it failed before.
+    pub tried: bool,
     /// Why.
     pub error: Error,
 }
 
 impl GroupError {
-    /// Whether a person has to look at it; else the next pass tries again.
+    /// Whether a person has to look at it; else a later pass tries again.
     pub fn is_halt(&self) -> bool {
-        matches!(self.error.kind(), Kind::Corrupt | Kind::Unsupported | Kind::Invalid | Kind::Limit)
+        self.standing == Standing::Quarantined
     }
 }
 
@@ -134,6 +142,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
         stopped: HashSet::new(),
         stepwise: HashSet::new(),
         put_off: HashSet::new(),
+        holds: Holds::new(env, options),
     };
     let mut seen = pass.look().await?;
     loop {
@@ -187,7 +196,13 @@ pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
         selection.blocks.retain(|b| plan.retention.expired.binary_search_by_key(&b.id, |e| e.block).is_err());
     }
     let ahead = Ahead::new(options, &selection.blocks);
-    for group in groups(selection.blocks.clone()) {
+    let holds = Holds::new(env, options);
+    for mut group in groups(selection.blocks.clone()) {
+        let (left_alone, is_stuck) = holds.show(&mut group, options, now);
+        left_alone.iter().for_each(|error| plan.leave(&group, format!("left alone: {error}")));
+        if is_stuck {
+            continue;
+        }
         let decided = plan_job(&group, options);
         let levels = decided.job().map_or_else(Levels::default, |(chosen, _)| ahead.levels(&group, chosen));
         plan.add(&group, &decided, levels, env.bucket.read_bytes());
@@ -240,11 +255,12 @@ pub(super) struct Pass<'a, C> {
     syncer: Syncer,
     pub(super) result: PassResult,
     /// Keys of groups that failed: they are left alone until the next pass.
-    stopped: HashSet<String>,
+    pub(super) stopped: HashSet<String>,
     /// Keys of groups whose steps turned out not to be one: they are taken one by one until the next pass.
     stepwise: HashSet<String>,
     /// Those of them that a later pass may well compact.
-    put_off: HashSet<String>,
+    pub(super) put_off: HashSet<String>,
+    pub(super) holds: Holds,
 }
 
 impl<C: Compactor> Pass<'_, C> {
@@ -305,16 +321,18 @@ impl<C: Compactor> Pass<'_, C> {
 
     /// One step of every group, some at a time; returns whether there may be another.
     async fn compact_groups(&mut self, blocks: Vec<CatalogBlock>) -> Result<bool> {
+        self.lift(&blocks).await;
         let ahead = &Ahead::new(self.options, &blocks);
         let mut groups = groups(blocks);
+        self.count_groups(&groups);
         groups.retain(|g| g.blocks.len() > 1 && !self.stopped.contains(&g.key));
-        let (env, compactor) = (self.env, self.compactor);
-        let stepwise = &PassOptions { stepwise: true, ..self.options.clone() };
-        let each =
-            groups.into_iter().map(|group| (if self.stepwise.contains(&group.key) { stepwise } else { self.options }, group));
-        let each: Vec<_> = each.collect();
-        let each = each.into_iter().map(|(options, group)| async move {
-            let done = step(env, options, compactor, &group, ahead).await;
+        let groups = self.hold_back(groups).await;
+        let (whole, compactor) = (self.options, self.compactor);
+        let stepwise = &PassOptions { stepwise: true, ..whole.clone() };
+        let options_of = |group: &Group| if self.stepwise.contains(&group.key) { stepwise } else { whole };
+        let groups: Vec<_> = groups.into_iter().map(|group| (self.env_of(&group.blocks), options_of(&group), group)).collect();
+        let each = groups.into_iter().map(|(env, options, group)| async move {
+            let done = step(&env, options, compactor, &group, ahead).await;
             (group, done)
         });
         let mut under_way = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
@@ -324,25 +342,17 @@ impl<C: Compactor> Pass<'_, C> {
             match done {
                 Ok(Stepped { again, compacted, downsampled, repaired, stepwise, .. }) => {
                     more |= again;
+                    self.praise(Work::Compaction, &group.key, &group.labels);
                     self.stepwise.extend(stepwise.then_some(group.key));
                     self.result.repaired.extend(repaired);
                     self.result.compacted.extend(compacted);
                     self.result.downsampled.extend(downsampled);
                 }
-                Err(error) => {
-                    let text = format!("group {}: {error}", group.describe());
-                    env.report.event(Event::Note { level: Level::Error, block: error.block_id(), text: &text });
-                    self.stopped.insert(group.key.clone());
-                    let labels = LabelSet::clone(&group.labels);
-                    let error = GroupError { group: group.key, labels, error };
-                    if !error.is_halt() {
-                        self.put_off.insert(error.group.clone());
-                    }
-                    self.result.errors.push(error);
-                }
+                Err(error) => more |= self.blame(&group, error),
             }
         }
         drop(under_way);
+        self.report_groups();
         self.check_cancelled()?;
         Ok(more)
     }

@@ -10,6 +10,7 @@ mod downsampling;
 mod hollow;
 mod outgrown;
 mod proof;
+mod quarantine;
 mod rows;
 
 use super::*;
@@ -259,7 +260,9 @@ async fn a_group_that_fails_does_not_stop_the_others() {
         result.errors.iter().map(|e| (e.labels.get("cluster").unwrap(), e.error.kind(), e.is_halt())).collect();
     errors.sort_by_key(|e| e.0);
     assert_eq!(errors, [("a", Kind::Corrupt, true), ("c", Kind::Invalid, true)]);
-    assert_eq!(engine.tasks.lock().unwrap().len(), 2, "a failed group is not tried again in the same pass");
+    assert_eq!(engine.tasks.lock().unwrap().len(), 3, "damage is believed when it was seen twice");
+    let standings: Vec<_> = result.standings.iter().map(|(s, n)| (s.as_str(), *n)).collect();
+    assert_eq!(standings, [("healthy", 1), ("retrying", 0), ("archived", 0), ("quarantined", 2)]);
     assert_eq!(world.marked().await.len(), 4, "sources of a compaction that failed are not marked");
 }
 

@@ -170,6 +170,14 @@ pub fn is_not_apart(error: &Error) -> bool {
     error.kind() == Kind::Unsupported && error.what() == NOT_APART
 }
 
+/// How what is to be done about a mismatch begins.
+const UNTOUCHED: &str = "nothing was marked for deletion";
+
+/// Whether what came out was not what went in, or not what was written: no input is to blame for that.
+pub fn is_mismatch(error: &Error) -> bool {
+    error.kind() == Kind::Corrupt && error.what_next().is_some_and(|next| next.starts_with(UNTOUCHED))
+}
+
 /// Whether an input has chunks that begin exactly where it ends, which a compactor repairs by itself.
 pub fn is_issue_347(error: &Error) -> bool {
     error.kind() == Kind::Corrupt && error.block_id().is_some() && error.to_string().contains(decode::AT_THE_END)

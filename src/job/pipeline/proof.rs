@@ -9,6 +9,7 @@
 //! but the first of a series; both are counted, and neither may add a sample that no input has. Downsampled blocks
 //! hold what was encoded; that their counts add up to the samples that went in is for the downsampler's tests.
 
+use super::UNTOUCHED;
 use super::decode::SeriesBatch;
 use super::merge::MergedBatch;
 use crate::block::fingerprint::Fingerprint;
@@ -122,7 +123,7 @@ pub(super) fn symbols(section: &[u8]) -> Result<u64> {
 
 #[cold]
 fn wrong(why: String) -> Error {
-    Error::new(Kind::Corrupt, why).next("nothing was marked for deletion; run it again, and report it if it comes back")
+    Error::new(Kind::Corrupt, why).next(format!("{UNTOUCHED}; run it again, and report it if it comes back"))
 }
 
 /// Whether a block holds what it has to, by all that its witness saw and, where asked for, by what is in the bucket.

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::http::{Answer, Pages, Request};
@@ -79,6 +80,8 @@ pub struct Compactor {
     healthy: AtomicBool,
     ready: AtomicBool,
     loaded: Mutex<View>,
+    /// What stands against groups, as JSON.
+    groups: Mutex<Arc<str>>,
     global: Mutex<View>,
     /// Looks for the list of all blocks, one at a time.
     looker: tokio::sync::Mutex<Option<Syncer>>,
@@ -99,6 +102,7 @@ impl Compactor {
             healthy: AtomicBool::new(true),
             ready: AtomicBool::new(false),
             loaded: Mutex::default(),
+            groups: Mutex::new(r#"{"states":{},"troubles":[]}"#.into()),
             global: Mutex::default(),
             looker: tokio::sync::Mutex::default(),
         })
@@ -169,6 +173,9 @@ impl Report for Compactor {
             lock(&self.loaded).failed(error, self.clock.now());
         }
         self.jobs.event(&event, self.clock.now());
+        if let Event::Groups { standings, troubles } = &event {
+            *lock(&self.groups) = json!({ "states": standings, "troubles": troubles }).to_string().into();
+        }
         self.counts.event(event);
     }
 }

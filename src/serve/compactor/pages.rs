@@ -89,6 +89,7 @@ async fn api(compactor: &Arc<Compactor>, web: &Web, request: &Request, call: &st
     let began = Instant::now();
     let (handler, allowed) = match call {
         "blocks" => ("blocks", Method::GET),
+        "groups" => ("groups", Method::GET),
         "blocks/mark" => ("blocks_mark", Method::POST),
         "jobs" => ("jobs", Method::GET),
         "status/flags" => ("status_flags", Method::GET),
@@ -105,6 +106,7 @@ async fn api(compactor: &Arc<Compactor>, web: &Web, request: &Request, call: &st
     } else {
         let data = match handler {
             "blocks" => Ok(Some(blocks(compactor, web, request).await)),
+            "groups" => Ok(Some(lock(&compactor.groups).to_string())),
             "blocks_mark" => mark(compactor, web, request).await.map(|()| None),
             "jobs" => Ok(Some(compactor.jobs.to_json(compactor.clock.now()))),
             "status_flags" => Ok(Some(json!(web.flags).to_string())),

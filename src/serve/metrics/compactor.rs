@@ -2,7 +2,7 @@
 //!
 //! Every value follows from an [`Event`] or from the end of a pass; nothing is counted that did not happen.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::job::filter::State;
 use crate::job::group::group_key;
 use crate::job::pass::PassResult;
+use crate::job::quarantine::Standing;
 pub use crate::job::todo::Todo;
 use crate::job::todo::{Waiting, waiting};
 use crate::job::{Event, JobId, Outcome, Report, Work};
@@ -48,6 +49,9 @@ const MARKS: [(&str, &str); 4] = [
     ("no-compact-mark.json", "index-size-exceeding"),
 ];
 
+/// The most groups that are named by a metric.
+const MOST_NAMED: usize = 100;
+
 /// Everything that is counted.
 pub struct Counts {
     state: Mutex<Counted>,
@@ -78,7 +82,10 @@ struct Downsampled {
 }
 
 struct Counted {
-    halted: bool,
+    /// Groups by how they stand.
+    standings: BTreeMap<Standing, usize>,
+    /// Key and labels of groups that are left alone.
+    quarantined: BTreeSet<(String, String)>,
     retries: u64,
     iterations: u64,
     cleanups: u64,
@@ -122,7 +129,8 @@ impl Default for Counts {
         let downsampled = |_| Downsampled { done: 0, failed: 0, seconds: Spread::new(&DOWNSAMPLE_SECONDS) };
         Counts {
             state: Mutex::new(Counted {
-                halted: false,
+                standings: Standing::ALL.into_iter().map(|s| (s, 0)).collect(),
+                quarantined: BTreeSet::new(),
                 retries: 0,
                 iterations: 0,
                 cleanups: 0,
@@ -210,6 +218,12 @@ impl Report for Counts {
                 }
             }
             Event::Deduplicated { samples, .. } => counted.deduplicated += samples,
+            Event::Groups { standings, troubles } => {
+                counted.standings = standings.clone();
+                let left_alone = troubles.iter().filter(|e| e.standing == Standing::Quarantined);
+                let named = left_alone.map(|e| (e.group.clone(), e.labels.to_string()));
+                counted.quarantined = named.take(MOST_NAMED).collect();
+            }
             Event::Cleaned => counted.cleanups += 1,
             // other jobs, and what is for people
             _ => {}
@@ -223,7 +237,6 @@ impl Counts {
         let mut counted = self.counted();
         match result {
             Ok(result) => {
-                counted.halted = result.errors.iter().any(|e| e.is_halt());
                 let is_whole = result.errors.is_empty() && result.not_downsampled.is_empty();
                 counted.iterations += u64::from(is_whole);
                 let again = result.errors.iter().any(|e| !e.is_halt()) || !result.not_downsampled.is_empty();
@@ -276,7 +289,18 @@ impl Counts {
 impl Counted {
     fn passes(&self, page: &mut Page) {
         let help = "Set to 1 while a group of blocks needs a person to look at it.";
-        page.one("thanos_compact_halted", Type::Gauge, help, f64::from(u8::from(self.halted)));
+        let halted = self.standings.get(&Standing::Quarantined).is_some_and(|&n| n > 0);
+        page.one("thanos_compact_halted", Type::Gauge, help, f64::from(u8::from(halted)));
+        let help = "Groups of blocks by how they stand: healthy, to be tried again, in an archive, or left alone for a person.";
+        let mut family = page.family("blockyard_compact_groups", Type::Gauge, help);
+        for (standing, &count) in &self.standings {
+            family.value(&[("state", standing.as_str())], count as f64);
+        }
+        let help = "Set to 1 for each group of which a job is left alone until its blocks change, at most 100 of them.";
+        let mut family = page.family("blockyard_compact_quarantined_group", Type::Gauge, help);
+        for (group, labels) in &self.quarantined {
+            family.value(&[("group", group), ("labels", labels)], 1.0);
+        }
         let counter = |page: &mut Page, name, help, value: u64| page.one(name, Type::Counter, help, value as f64);
         let help = "Total number of retries after retriable compactor error.";
         counter(page, "thanos_compact_retries_total", help, self.retries);

@@ -1,0 +1,169 @@
+//! What is not begun.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+
+use super::tell::Tried;
+use super::*;
+use crate::bucket::Object;
+use crate::error::{Kind, Result};
+use crate::format::meta::META_FILE;
+use crate::job::Work;
+use crate::job::downsample::{Due, FailedBlock};
+use crate::job::plan::{Step, plan_group};
+use crate::job::quarantine::{Failure, Standing, flaws};
+
+impl Holds {
+    /// As a pass would do it, and nothing is noted anywhere: has a planner see `group` without what is left alone.
+    /// Returns why, and whether nothing of the group would be done.
+    pub(in crate::job::pass) fn show(&self, group: &mut Group, options: &PassOptions, now: Millis) -> (Vec<Error>, bool) {
+        let salt = options.salt();
+        let is_valid = |entry: &&Entry| {
+            let blocks: Vec<_> = group.blocks.iter().filter(|b| entry.blocks.contains(&b.id)).collect();
+            blocks.len() == entry.blocks.len() && print_of(blocks, &salt) == entry.print
+        };
+        let mut held: Vec<Entry> =
+            self.state.held(Work::Compaction, &group.key, &group.labels).filter(is_valid).cloned().collect();
+        for block in group.blocks.iter().filter(|b| b.no_compact.is_none()) {
+            if let Some(flaw) = flaws(block, &block.objects).first() {
+                let failure = Failure::of(group, vec![block.id], 0);
+                held.push(Entry::new(Work::Compaction, Standing::Quarantined, failure, &flaw.error(block), now));
+            }
+        }
+        let (needed, is_stuck) = if held.is_empty() { (Vec::new(), false) } else { leave_out(group, &held, options) };
+        (needed.iter().map(Entry::error).collect(), is_stuck)
+    }
+}
+
+/// Has a planner see `group` without what is `held`; returns what of that it would need, and whether it needs it
+/// still, so that nothing of the group can be done.
+fn leave_out(group: &mut Group, held: &[Entry], options: &PassOptions) -> (Vec<Entry>, bool) {
+    let needs = |group: &Group| -> Vec<Entry> {
+        let Ok(Step::Compact(chosen, _)) = plan_group(group, options).step else { return Vec::new() };
+        let is_in = |entry: &&Entry| chosen.iter().any(|&at| entry.culprits().contains(&group.blocks[at].id));
+        held.iter().filter(is_in).cloned().collect()
+    };
+    let mut needed = needs(group);
+    for block in &mut group.blocks {
+        if held.iter().any(|e| e.culprits().contains(&block.id)) {
+            // as a planner leaves windows out in which a block failed before
+            Arc::make_mut(&mut block.meta).compaction.failed = true;
+        }
+    }
+    let still = needs(group);
+    let is_stuck = !still.is_empty();
+    needed.extend(still.into_iter().filter(|e| !needed.contains(e)).collect::<Vec<_>>());
+    (needed, is_stuck)
+}
+
+impl<C: Compactor> Pass<'_, C> {
+    /// Takes out of `groups` those of which nothing may be done now, and marks blocks of the others that no plan
+    /// may need; what is left out is in the result.
+    pub(in crate::job::pass) async fn hold_back(&mut self, groups: Vec<Group>) -> Vec<Group> {
+        let mut ready = Vec::with_capacity(groups.len());
+        for mut group in groups {
+            let now = self.env.clock.now();
+            let waits = self.holds.state.waits(Work::Compaction, &group.key, &group.labels, now).cloned();
+            if let Some(entry) = waits.filter(|_| self.options.back_off) {
+                self.stop(&group.key, Standing::Retrying);
+                self.tell(&entry, Tried::No);
+                continue;
+            }
+            let mut held: Vec<Entry> = self.holds.state.held(Work::Compaction, &group.key, &group.labels).cloned().collect();
+            match self.look_for_flaws(&mut group).await {
+                Ok(flawed) => held.extend(flawed),
+                Err(error) => {
+                    self.blame(&group, error);
+                    continue;
+                }
+            }
+            if held.is_empty() || self.is_left_over(&mut group, &held) {
+                ready.push(group);
+            }
+        }
+        ready
+    }
+
+    /// Whether something can be planned without what is `held`, and has the planner see it that way.
+    fn is_left_over(&mut self, group: &mut Group, held: &[Entry]) -> bool {
+        let (needed, is_stuck) = leave_out(group, held, self.options);
+        for entry in needed {
+            if self.tell(&entry, Tried::No) && !self.holds.is_kept(&entry) {
+                self.holds.found.push(entry);
+            }
+        }
+        if is_stuck {
+            self.stopped.insert(group.key.clone());
+        }
+        !is_stuck
+    }
+
+    /// Blocks of a group that lack objects; each was listed once more by itself before that is believed.
+    async fn look_for_flaws(&mut self, group: &mut Group) -> Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        let mut failures = Vec::new();
+        for block in group.blocks.iter_mut().filter(|b| b.no_compact.is_none()) {
+            if let Some(flaw) = self.flaw(block).await? {
+                failures.push((block.id, flaw.error(block)));
+            }
+        }
+        for (id, error) in failures {
+            let failure = Failure::of(group, vec![id], 0);
+            found.push(Entry::new(Work::Compaction, Standing::Quarantined, failure, &error, self.env.clock.now()));
+        }
+        Ok(found)
+    }
+
+    /// What is wrong with the objects of a block, which get those of a newer listing where that has more.
+    async fn flaw(&mut self, block: &mut CatalogBlock) -> Result<Option<Flaw>> {
+        if flaws(block, &block.objects).is_empty() {
+            return Ok(None);
+        }
+        let seen = print([&*block], "");
+        if let Some((of, flaw)) = self.holds.flawed.get(&block.id)
+            && *of == seen
+        {
+            return Ok(Some(flaw.clone()));
+        }
+        let mut objects: Vec<Object> = self.env.bucket.list(&block.id.to_string()).try_collect().await?;
+        objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        if !objects.iter().any(|o| o.key.ends_with(META_FILE)) {
+            return Err(Error::new(Kind::Conflict, "somebody deletes the block").block(block.id));
+        }
+        let flaw = flaws(block, &objects).into_iter().next();
+        match &flaw {
+            Some(flaw) => _ = self.holds.flawed.insert(block.id, (seen, flaw.clone())),
+            None => block.objects = objects.into(),
+        }
+        Ok(flaw)
+    }
+
+    /// Takes out of `due` blocks that were tried before and did not change, and those that lack objects; what is
+    /// left out is in the result.
+    pub(in crate::job::pass) async fn hold_back_blocks(&mut self, due: Vec<Due>) -> Vec<Due> {
+        let mut ready = Vec::with_capacity(due.len());
+        for mut due in due {
+            let key = due.block.group_key();
+            let held = self.holds.state.held(Work::Downsampling, &key, &due.block.labels);
+            let held = held.filter(|e| e.culprits().contains(&due.block.id)).map(Entry::error).next();
+            let error = match held {
+                Some(error) => Some(error),
+                None => match self.flaw(&mut due.block).await {
+                    Ok(flaw) => flaw.map(|f| f.error(&due.block)),
+                    Err(error) => Some(error),
+                },
+            };
+            match error {
+                None => ready.push(due),
+                Some(error) => {
+                    let error = error.block(due.block.id);
+                    let text = format!("not downsampled, and not tried: {error}");
+                    self.env.report.event(Event::Note { level: Level::Error, block: Some(due.block.id), text: &text });
+                    self.result.not_downsampled.push(FailedBlock { block: due.block.id, error });
+                }
+            }
+        }
+        ready
+    }
+}

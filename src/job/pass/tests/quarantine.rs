@@ -1,0 +1,220 @@
+//! What is tried again, what is left alone, and what ends that.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use super::*;
+use crate::format::meta::File;
+use crate::job::quarantine::{Standing, store};
+
+/// Fails so often with an error of block 2, and counts what it is asked for.
+struct Flaky {
+    left: AtomicUsize,
+    error: fn() -> Error,
+    asked: AtomicUsize,
+    inner: Fake,
+}
+
+impl Flaky {
+    fn new(left: usize, error: fn() -> Error) -> Flaky {
+        Flaky { left: left.into(), error, asked: 0.into(), inner: Fake::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    fn fail(&self, concerns: bool) -> Result<()> {
+        self.asked.fetch_add(1, SeqCst);
+        match concerns && self.left.load(SeqCst) > 0 {
+            true => {
+                self.left.fetch_sub(1, SeqCst);
+                Err((self.error)().block(id(2)))
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+impl Compactor for Flaky {
+    async fn compact(&self, env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
+        self.fail(task.inputs.iter().any(|i| i.id == id(2)))?;
+        self.inner.compact(env, task).await
+    }
+
+    async fn downsample(&self, env: &Env, task: &DownsampleTask) -> Result<Vec<Meta>> {
+        self.fail(task.source.id == id(2))?;
+        self.inner.downsample(env, task).await
+    }
+}
+
+fn damaged() -> Error {
+    Error::new(Kind::Corrupt, "checksum differs").part("chunks/000001").at(8)
+}
+
+/// Two windows of four blocks, and the newest.
+async fn two_windows() -> World {
+    let world = World::new();
+    for n in 0..9 {
+        world.block(&meta(1 + n, "a", (2 * n, 2 * n + 2))).await;
+    }
+    world
+}
+
+/// What went into compactions, what is said of groups as (standing, tried), and how often the engine was asked.
+type Told = (Vec<Vec<i64>>, Vec<(Standing, bool)>, usize);
+
+async fn pass(world: &World, options: &PassOptions, engine: &Flaky) -> Told {
+    let before = engine.asked();
+    let result = run(&world.env, options, engine).await.unwrap();
+    let told: Vec<_> = result.errors.iter().map(|e| (e.standing, e.tried)).collect();
+    assert_eq!(result.is_clean(), told.is_empty());
+    (outputs(&result), told, engine.asked() - before)
+}
+
+const FIRST: [i64; 4] = [1, 2, 3, 4];
+const SECOND: [i64; 4] = [5, 6, 7, 8];
+
+#[tokio::test]
+async fn damage_is_read_twice_and_then_left_alone_until_something_changes() {
+    type Change = fn(&World) -> futures::future::BoxFuture<'_, ()>;
+    let replaced: Change = |world| Box::pin(world.put(format!("{}/index", id(2)), vec![0; 101]));
+    let removed: Change = |world| Box::pin(async { std::fs::remove_file(store::path(&world.env.scratch)).unwrap() });
+    for change in [replaced, removed] {
+        let world = two_windows().await;
+        let engine = Flaky::new(2, damaged);
+        let options = PassOptions::default();
+        let told = vec![(Standing::Quarantined, true)];
+        // the other window is joined in the same pass
+        assert_eq!(pass(&world, &options, &engine).await, (vec![SECOND.to_vec()], told, 3));
+        // as would another process find it
+        for _ in 0..2 {
+            assert_eq!(pass(&world, &options, &engine).await, (vec![], vec![(Standing::Quarantined, false)], 0));
+        }
+        let plan = dry_run(&world.env, &options).await.unwrap();
+        assert!(plan.compactions.is_empty() && plan.to_string().contains("left alone: block"), "{plan}");
+        change(&world).await;
+        assert_eq!(dry_run(&world.env, &options).await.unwrap().compactions.len(), 1);
+        assert_eq!(pass(&world, &options, &engine).await, (vec![FIRST.to_vec()], vec![], 1));
+        assert!(!store::path(&world.env.scratch).exists(), "nothing is left to be kept");
+    }
+}
+
+#[tokio::test]
+async fn a_mark_or_a_flag_ends_it_too() {
+    let world = two_windows().await;
+    let engine = Flaky::new(usize::MAX, damaged);
+    let options = PassOptions::default();
+    pass(&world, &options, &engine).await;
+    let other = PassOptions { accept_malformed_index: true, ..options.clone() };
+    assert_eq!(pass(&world, &other, &engine).await, (vec![], vec![(Standing::Quarantined, true)], 2), "it may help");
+    let mark = NoCompactMark::new(id(2), 7, "manual", "").encode();
+    world.put(format!("{}/no-compact-mark.json", id(2)), mark).await;
+    assert_eq!(pass(&world, &options, &engine).await, (vec![vec![3, 4]], vec![], 1));
+}
+
+#[tokio::test]
+async fn without_it_every_pass_tries_once() {
+    let world = two_windows().await;
+    let engine = Flaky::new(usize::MAX, damaged);
+    let options = PassOptions { quarantine: false, ..PassOptions::default() };
+    for _ in 0..2 {
+        assert_eq!(pass(&world, &options, &engine).await, (vec![], vec![(Standing::Quarantined, true)], 1));
+    }
+    assert!(!store::path(&world.env.scratch).exists());
+}
+
+#[tokio::test]
+async fn what_looked_like_damage_once_is_none() {
+    for error in [damaged as fn() -> Error, || Error::new(Kind::NotFound, "get"), || Error::new(Kind::Unsupported, "encoding 9")]
+    {
+        let world = two_windows().await;
+        let engine = Flaky::new(1, error);
+        let told = pass(&world, &PassOptions::default(), &engine).await;
+        assert_eq!(told, (vec![FIRST.to_vec(), SECOND.to_vec()], vec![], 3), "{}", error());
+    }
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_later_and_later_where_passes_follow_each_other() {
+    let world = two_windows().await;
+    let engine = Flaky::new(3, || Error::new(Kind::Unavailable, "not now"));
+    let waiting = PassOptions { back_off: true, ..PassOptions::default() };
+    assert_eq!(pass(&world, &waiting, &engine).await, (vec![], vec![(Standing::Retrying, true)], 1));
+    assert_eq!(pass(&world, &waiting, &engine).await, (vec![], vec![(Standing::Retrying, false)], 0), "not yet");
+    world.clock.advance(80_000);
+    assert_eq!(pass(&world, &waiting, &engine).await, (vec![], vec![(Standing::Retrying, true)], 1));
+    world.clock.advance(80_000);
+    assert_eq!(pass(&world, &waiting, &engine).await.2, 0, "twice as long");
+    // whoever starts a process for each pass decides himself when
+    assert_eq!(pass(&world, &PassOptions::default(), &engine).await, (vec![], vec![(Standing::Retrying, true)], 1));
+    assert_eq!(pass(&world, &PassOptions::default(), &engine).await, (vec![FIRST.to_vec(), SECOND.to_vec()], vec![], 2));
+    assert!(!store::path(&world.env.scratch).exists());
+}
+
+#[tokio::test]
+async fn an_archive_is_a_state_of_its_own_and_asked_in_each_pass() {
+    let world = two_windows().await;
+    let engine = Flaky::new(1, || crate::bucket::archived("get a range").part(format!("{}/index", id(2))));
+    let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
+    assert_eq!(result.errors.iter().map(|e| (e.standing, e.is_halt())).collect::<Vec<_>>(), [(Standing::Archived, false)]);
+    let text = result.errors[0].error.to_string();
+    assert!(text.contains("restore the object"), "{text}");
+    assert_eq!(outputs(&result), [SECOND]);
+    // here it can be read, as after it was restored, although no listing says so
+    assert_eq!(pass(&world, &PassOptions::default(), &engine).await.0, [FIRST]);
+}
+
+#[tokio::test]
+async fn objects_that_are_not_there_are_found_before_a_byte_is_read() {
+    let world = two_windows().await;
+    let mut named = meta(2, "a", (2, 4));
+    let file = |name: &str| File { rel_path: name.into(), size_bytes: 100, ..File::default() };
+    named.thanos.files = vec![file("chunks/000001"), file("index")];
+    world.block(&named).await;
+    let chunks = format!("{}/chunks/000001", id(2));
+    for (change, says) in [(None, "the object is not in the bucket"), (Some(99), "the object has 99 bytes")] {
+        match change {
+            None => world.env.bucket.delete(&chunks).await.unwrap(),
+            Some(len) => world.put(chunks.clone(), vec![0; len]).await,
+        }
+        let engine = Flaky::new(0, damaged);
+        let requests = world.env.bucket.requests();
+        let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
+        let text = result.errors[0].error.to_string();
+        assert!(text.starts_with(&format!("block {}: chunks/000001: {says}", id(2))), "{text}");
+        assert!(text.contains("of 100 bytes") && text.contains("--salvage"), "{text}");
+        assert!(result.errors[0].is_halt() && result.standings[&Standing::Quarantined] == 1);
+        assert_eq!(world.env.bucket.requests().get_range.calls, requests.get_range.calls);
+        let done: &[[i64; 4]] = if change.is_none() { &[SECOND] } else { &[] };
+        assert_eq!(outputs(&result), done, "the other window goes on");
+    }
+    world.put(chunks, vec![0; 100]).await;
+    assert_eq!(pass(&world, &PassOptions::default(), &Flaky::new(0, damaged)).await, (vec![FIRST.to_vec()], vec![], 1));
+}
+
+#[tokio::test]
+async fn a_block_that_cannot_be_downsampled_is_left_alone_too() {
+    let world = World::new();
+    world.block(&meta(2, "a", (0, 48))).await;
+    world.block(&meta(30, "b", (0, 48))).await;
+    let engine = Flaky::new(2, damaged);
+    let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
+    assert_eq!((result.not_downsampled.len(), result.downsampled.len(), engine.asked()), (1, 1, 3));
+    assert_eq!(result.standings[&Standing::Quarantined], 1);
+    let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
+    assert_eq!((result.not_downsampled.len(), result.downsampled.len(), engine.asked()), (1, 0, 3));
+    assert!(result.not_downsampled[0].error.to_string().contains("mark --id"));
+    world.put(format!("{}/index", id(2)), vec![0; 101]).await;
+    let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
+    assert!(result.is_clean() && result.downsampled.len() == 1 && !store::path(&world.env.scratch).exists());
+}
+
+#[tokio::test]
+async fn an_overlap_with_what_is_left_alone_stops_its_group() {
+    let world = two_windows().await;
+    world.block(&meta(20, "a", (3, 4))).await;
+    let options = PassOptions { vertical: true, ..PassOptions::default() };
+    let engine = Flaky::new(usize::MAX, damaged);
+    assert_eq!(pass(&world, &options, &engine).await, (vec![], vec![(Standing::Quarantined, true)], 2));
+    assert_eq!(pass(&world, &options, &engine).await, (vec![], vec![(Standing::Quarantined, false)], 0));
+}
