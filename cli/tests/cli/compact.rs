@@ -91,6 +91,7 @@ fn a_damaged_block_is_named_and_the_exit_code_tells() {
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     let line = ran.err.lines().find(|l| l.contains("level=error") && l.contains(block)).unwrap_or_else(|| panic!("{}", ran.err));
     assert!(line.contains("not tried") && line.contains("quarantine.json"), "{line}");
+    assert!(line.contains("in the series {__name__="), "{line}");
     assert!(ran.out.contains("1 group left alone since it failed before"), "{}", ran.out);
 
     // what the message says to type ends it

@@ -124,6 +124,7 @@ fn a_damaged_block_halts_its_group_and_the_rest_stays_up() {
     let trouble = &asked["data"]["troubles"][0];
     assert_eq!((&trouble["standing"], &trouble["attempts"]), (&"quarantined".into(), &2.into()), "{asked}");
     assert_eq!((&trouble["block"], &trouble["part"]), (&"01M7XNJR0HDNHTF9KETBJQBHRR".into(), &"chunks/000001".into()));
+    assert!(trouble["series"].as_str().is_some_and(|series| series.starts_with("{__name__=")), "{trouble}");
     assert!(trouble["next"].as_str().unwrap().contains("tools bucket mark --id=01M7XNJR0HDNHTF9KETBJQBHRR"), "{trouble}");
     check("thanos_compact_group_compactions_total{resolution=\"0\"}", 0.0);
     check("thanos_compact_blocks_marked_total{marker=\"deletion-mark.json\",reason=\"\"}", 0.0);

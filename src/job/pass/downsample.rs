@@ -9,6 +9,7 @@ use crate::job::compact::CompactTask;
 use crate::job::downsample::{Covered, DownsampleOptions, Empties, Levels, SeriesPolicy, each, plan};
 use crate::job::group::Group;
 use crate::job::plan::{Replay, joined};
+use crate::job::quarantine::series_of;
 use crate::job::{Event, Level, Work};
 use crate::model::BlockId;
 
@@ -26,15 +27,19 @@ impl<C: Compactor> Pass<'_, C> {
             let mut due: Vec<_> = due.into_iter().filter(|d| !failed_before(d.block.id) && !self.is_put_off(&d.block)).collect();
             Empties::read(&self.env.scratch, self.options.downsample_policy.as_ref()).leave_out(&mut due);
             let due = self.hold_back_blocks(due).await;
+            self.report_groups();
             if due.is_empty() {
                 break;
             }
             let tried: Vec<CatalogBlock> = due.iter().map(|d| d.block.clone()).collect();
-            let (done, failed) = each(&self.env_of(&tried), due, &self.options.downsample(), self.compactor).await;
+            let is_second_look = self.is_second_look(&tried);
+            let env = self.env_of(is_second_look);
+            let (done, failed) = each(&env, due, &self.options.downsample(), self.compactor).await;
             let mut again = false;
             for failed in failed {
+                let series = if is_second_look { series_of(&env, &failed.error).await } else { None };
                 let block = tried.iter().find(|b| b.id == failed.block);
-                if block.is_some_and(|block| self.blame_block(block, &failed.error, turn == 0)) {
+                if block.is_some_and(|block| self.blame_block(block, &failed.error, series, turn == 0)) {
                     again = true;
                     continue;
                 }
@@ -43,7 +48,7 @@ impl<C: Compactor> Pass<'_, C> {
                 self.result.not_downsampled.push(failed);
             }
             for block in tried.iter().filter(|b| done.iter().any(|d| d.source == b.id)) {
-                self.praise(Work::Downsampling, &block.group_key(), &block.labels);
+                self.praise(Work::Downsampling, &block.group_key(), &block.labels, Some(&[block.id]));
             }
             self.report_groups();
             let more = done.iter().any(|d| !d.written.is_empty());

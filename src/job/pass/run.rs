@@ -18,7 +18,7 @@ use crate::job::downsample::{self, DownsampleTask, Downsampled, Empties, FailedB
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
 use crate::job::plan::{Plan, PlannedMark, plan_job};
-use crate::job::quarantine::Standing;
+use crate::job::quarantine::{Standing, series_of};
 use crate::job::retain::{self, Retained};
 use crate::job::{Env, Event, Level, Work, clean, garbage};
 use crate::model::{BlockId, LabelSet, Millis};
@@ -330,25 +330,31 @@ impl<C: Compactor> Pass<'_, C> {
         let (whole, compactor) = (self.options, self.compactor);
         let stepwise = &PassOptions { stepwise: true, ..whole.clone() };
         let options_of = |group: &Group| if self.stepwise.contains(&group.key) { stepwise } else { whole };
-        let groups: Vec<_> = groups.into_iter().map(|group| (self.env_of(&group.blocks), options_of(&group), group)).collect();
-        let each = groups.into_iter().map(|(env, options, group)| async move {
+        let with_look = |group: Group| (self.is_second_look(&group.blocks), options_of(&group), group);
+        let groups: Vec<_> = groups.into_iter().map(with_look).map(|(look, o, g)| (look, self.env_of(look), o, g)).collect();
+        let each = groups.into_iter().map(|(is_second_look, env, options, group)| async move {
             let done = step(&env, options, compactor, &group, ahead).await;
-            (group, done)
+            let series = match &done.1 {
+                Err(error) if is_second_look => series_of(&env, error).await,
+                _ => None,
+            };
+            (group, done, series)
         });
         let mut under_way = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
         let mut more = false;
-        while let Some((group, (marks, done))) = under_way.next().await {
+        while let Some((group, (marks, done), series)) = under_way.next().await {
             self.result.marked.extend(marks);
             match done {
                 Ok(Stepped { again, compacted, downsampled, repaired, stepwise, .. }) => {
                     more |= again;
-                    self.praise(Work::Compaction, &group.key, &group.labels);
+                    let done = compacted.as_ref().map(|c| c.inputs.as_slice());
+                    self.praise(Work::Compaction, &group.key, &group.labels, done);
                     self.stepwise.extend(stepwise.then_some(group.key));
                     self.result.repaired.extend(repaired);
                     self.result.compacted.extend(compacted);
                     self.result.downsampled.extend(downsampled);
                 }
-                Err(error) => more |= self.blame(&group, error),
+                Err(error) => more |= self.blame(&group, error, series),
             }
         }
         drop(under_way);

@@ -6,11 +6,13 @@
 //! objects of its blocks change, marks included.
 //!
 //! [`state`] decides and knows neither time nor disk; [`store`] keeps it below `--data-dir`, so that a process that
-//! is started every hour does not fail every hour; [`evidence`] is what a listing says of a block.
+//! is started every hour does not fail every hour; [`evidence`] is what a listing says of a block; [`series`] names what is damaged.
 
 pub mod evidence;
+pub mod series;
 pub mod state;
 pub mod store;
 
 pub use evidence::{Flaw, flaws, print};
+pub use series::series_of;
 pub use state::{Entry, Failure, Quarantine, Standing, Verdict};

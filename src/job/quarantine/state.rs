@@ -82,6 +82,8 @@ pub struct Failure {
     pub blocks: Vec<BlockId>,
     /// What their listing says, from [`super::print`].
     pub print: u64,
+    /// The series in which the damage lies, where known.
+    pub series: Option<String>,
 }
 
 impl Failure {
@@ -89,7 +91,7 @@ impl Failure {
     pub fn of(group: &Group, mut blocks: Vec<BlockId>, print: u64) -> Failure {
         blocks.sort_unstable();
         let labels = LabelSet::clone(&group.labels);
-        Failure { group: group.key.clone(), labels, resolution: group.resolution, blocks, print }
+        Failure { group: group.key.clone(), labels, resolution: group.resolution, blocks, print, series: None }
     }
 }
 
@@ -138,6 +140,8 @@ pub struct Entry {
     pub part: Option<String>,
     /// The byte of the part, where known.
     pub at: Option<u64>,
+    /// The series in which it lies, where known.
+    pub series: Option<String>,
     /// What to do, for people; empty where waiting will do.
     pub next: String,
 }
@@ -156,6 +160,7 @@ impl Entry {
             block: error.block_id(),
             part: error.part_name().map(str::to_owned),
             at: error.offset(),
+            series: failure.series,
             next: advice(error),
             group: failure.group,
             labels: failure.labels,
@@ -178,9 +183,11 @@ impl Entry {
         matches!(self.standing, Standing::Quarantined | Standing::Archived)
     }
 
-    /// The error again, as it was.
+    /// The error again, as it was, with the series.
     pub fn error(&self) -> Error {
-        let mut error = Error::new(self.kind, &*self.why);
+        let what =
+            self.series.as_ref().map_or_else(|| self.why.clone(), |series| format!("{}, in the series {series}", self.why));
+        let mut error = Error::new(self.kind, what);
         if !self.next.is_empty() {
             error = error.next(&*self.next);
         }
@@ -229,7 +236,10 @@ fn advice(error: &Error) -> String {
              `blockyard tools bucket rewrite --salvage --no-dry-run --id={block}`, or {}",
             leave_out("damaged")
         ),
-        (_, Kind::Unsupported) => format!("use a version of this program that knows it, or {}", leave_out("unsupported")),
+        (_, Kind::Unsupported) => {
+            let said = said.unwrap_or_else(|| "use a version of this program that knows it".to_owned());
+            format!("{said}, or {}", leave_out("unsupported"))
+        }
         (_, Kind::Limit) => format!("raise the limit, or {}", leave_out("limit")),
         _ => said.unwrap_or_else(|| leave_out("looked-at")),
     }
@@ -255,10 +265,15 @@ impl Quarantine {
     /// Judges that `work` over `failure` ended with `error` at `now`; `chance` spreads pauses.
     pub fn failed(&mut self, work: Work, failure: Failure, error: &Error, now: Millis, chance: u64) -> Verdict {
         let class = class(error);
-        // what passes is about the group, and not about what is in its blocks
-        let failure = if class == Class::Passing { Failure { blocks: Vec::new(), print: 0, ..failure } } else { failure };
-        let same =
-            |e: &Entry| e.work == work && e.group == failure.group && e.labels == failure.labels && e.blocks == failure.blocks;
+        let passes = class == Class::Passing;
+        // what passes is about the group, and not about what is in its blocks; each block is downsampled by itself
+        let is_of_group = passes && work == Work::Compaction;
+        let failure = if is_of_group { Failure { blocks: Vec::new(), print: 0, ..failure } } else { failure };
+        let same = |e: &Entry| {
+            let is_of_it = e.work == work && e.group == failure.group && e.labels == failure.labels;
+            // that it could not be read for a while is no second sight of damage
+            is_of_it && e.blocks == failure.blocks && (e.next_try != 0) == passes
+        };
         let before = self.entries.iter().position(same);
         let known = before.map(|at| &self.entries[at]).filter(|e| e.print == failure.print);
         let (since, attempts) = known.map_or((now, 1), |e| (e.since, e.attempts.saturating_add(1)));
@@ -269,7 +284,7 @@ impl Quarantine {
             Class::Archived => (Standing::Archived, Verdict::Held),
         };
         let mut entry = Entry { since, attempts, ..Entry::new(work, standing, failure, error, now) };
-        if class == Class::Passing {
+        if passes {
             entry.next_try = now.saturating_add(pause(attempts, chance));
         }
         match before {
@@ -279,11 +294,13 @@ impl Quarantine {
         verdict
     }
 
-    /// `work` of a group ended well: nothing that passes stands against it any more.
-    pub fn succeeded(&mut self, work: Work, group: &str, labels: &LabelSet) {
+    /// `work` of a group ended well: nothing that passes stands against the blocks that were `done` any more, nor
+    /// against the group as a whole; where there was nothing to do (`None`), against any of its blocks.
+    pub fn succeeded(&mut self, work: Work, group: &str, labels: &LabelSet, done: Option<&[BlockId]>) {
         self.entries.retain(|e| {
             let of_it = e.work == work && e.group == group && e.labels == *labels;
-            !of_it || e.standing != Standing::Retrying
+            let is_done = done.is_none_or(|done| e.blocks.is_empty() || e.culprits().iter().any(|id| done.contains(id)));
+            !(of_it && is_done) || e.standing != Standing::Retrying
         });
     }
 
@@ -292,9 +309,12 @@ impl Quarantine {
         self.entries.extract_if(.., |e| !stays(e)).collect()
     }
 
-    /// When `work` of a group is due again, if it has to wait at `now`.
-    pub fn waits(&self, work: Work, group: &str, labels: &LabelSet, now: Millis) -> Option<&Entry> {
-        let waits = |e: &&Entry| e.work == work && e.group == group && e.labels == *labels && e.next_try > now;
+    /// Why `work` of a group, or of `block` of it, has to wait at `now`, if it has to.
+    pub fn waits(&self, work: Work, group: &str, labels: &LabelSet, block: Option<BlockId>, now: Millis) -> Option<&Entry> {
+        let waits = |e: &&Entry| {
+            let of_it = e.work == work && e.group == group && e.labels == *labels;
+            of_it && e.next_try > now && (e.blocks.is_empty() || block.is_some_and(|id| e.blocks.contains(&id)))
+        };
         self.entries.iter().find(waits)
     }
 
@@ -376,11 +396,30 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!((pause(1, 0), pause(1, 50), pause(u32::MAX, 50)), (45_000, 75_000, 4_500_000));
         assert!((0..1000).all(|chance| (45_000..=75_000).contains(&pause(1, chance))));
-        let wait = |now| quarantine.waits(Work::Compaction, "0@1", &LabelSet::new(), now).is_some();
+        let wait = |now| quarantine.waits(Work::Compaction, "0@1", &LabelSet::new(), None, now).is_some();
         assert_eq!((wait(NOW), wait(NOW + 3_599_999), wait(NOW + 3_600_000)), (true, true, false));
-        assert!(quarantine.waits(Work::Downsampling, "0@1", &LabelSet::new(), NOW).is_none());
-        quarantine.succeeded(Work::Compaction, "0@1", &LabelSet::new());
+        assert!(quarantine.waits(Work::Downsampling, "0@1", &LabelSet::new(), None, NOW).is_none());
+        quarantine.succeeded(Work::Compaction, "0@1", &LabelSet::new(), Some(&[id(7)]));
         assert!(quarantine.entries().is_empty());
+    }
+
+    #[test]
+    fn each_block_is_downsampled_by_itself() {
+        let mut quarantine = Quarantine::default();
+        let (work, none) = (Work::Downsampling, LabelSet::new());
+        quarantine.failed(work, failure(&[1], 1), &error(Kind::Unavailable), NOW, 25);
+        quarantine.failed(work, failure(&[2], 2), &error(Kind::Corrupt), NOW, 25);
+        let waits = |quarantine: &Quarantine, n| quarantine.waits(work, "0@1", &none, Some(id(n)), NOW).is_some();
+        assert_eq!([1, 2, 3].map(|n| waits(&quarantine, n)), [true, false, false]);
+        // that others go well says nothing of them
+        quarantine.succeeded(work, "0@1", &none, Some(&[id(3)]));
+        assert_eq!(quarantine.entries().len(), 2);
+        assert_eq!(quarantine.failed(work, failure(&[2], 2), &error(Kind::Corrupt), NOW, 25), Verdict::Held);
+        quarantine.succeeded(work, "0@1", &none, Some(&[id(1)]));
+        assert_eq!((waits(&quarantine, 1), quarantine.held(work, "0@1", &none).count()), (false, 1));
+        // it could not be read, and then it was damaged: that was seen once
+        quarantine.failed(work, failure(&[4], 4), &error(Kind::Unavailable), NOW, 25);
+        assert_eq!(quarantine.failed(work, failure(&[4], 4), &error(Kind::Corrupt), NOW, 25), Verdict::LookAgain);
     }
 
     #[test]
@@ -390,7 +429,7 @@ mod tests {
             quarantine.failed(Work::Compaction, failure(&[1, 2], 5), &error(Kind::Corrupt), NOW, 0);
         }
         quarantine.failed(Work::Compaction, failure(&[8, 9], 6), &error(Kind::Limit), NOW, 0);
-        quarantine.succeeded(Work::Compaction, "0@1", &LabelSet::new());
+        quarantine.succeeded(Work::Compaction, "0@1", &LabelSet::new(), None);
         let none = LabelSet::new();
         let culprits: Vec<_> = quarantine.held(Work::Compaction, "0@1", &none).map(Entry::culprits).collect();
         assert_eq!(culprits, [&[id(2)][..], &[id(8), id(9)]], "the damaged block, or all where it is none of them");
@@ -402,12 +441,19 @@ mod tests {
     #[test]
     fn an_entry_tells_the_error_again_and_what_to_type() {
         let first = error(Kind::Corrupt).source("because").next("do something");
-        let entry = Entry::new(Work::Compaction, Standing::Quarantined, failure(&[2], 1), &first, NOW);
+        let failure = Failure { series: Some("{a=\"b\"}".into()), ..failure(&[2], 1) };
+        let entry = Entry::new(Work::Compaction, Standing::Quarantined, failure, &first, NOW);
         assert_eq!(entry.why, "something: because");
         let again = entry.error();
         assert_eq!((again.kind(), again.block_id(), again.offset()), (Kind::Corrupt, Some(id(2)), Some(7)));
         let text = again.to_string();
-        assert!(text.starts_with(&format!("block {}: chunks/000001 at byte 7: something: because; see", id(2))), "{text}");
+        assert!(
+            text.starts_with(&format!(
+                "block {}: chunks/000001 at byte 7: something: because, in the series {{a=\"b\"}}; see",
+                id(2)
+            )),
+            "{text}"
+        );
         assert!(text.contains(&format!("mark --id={} --marker=no-compact-mark.json", id(2))), "{text}");
         assert!(advice(&archived()).starts_with("restore the objects"));
         let mismatch = error(Kind::Corrupt).next("nothing was marked for deletion; run it again");

@@ -11,24 +11,30 @@ use crate::job::quarantine::{Failure, Standing, Verdict};
 const MOST_LOOKS: u32 = 3;
 
 impl<C: Compactor> Pass<'_, C> {
-    /// What work on `blocks` is given: where one looked damaged, they are read over new connections.
-    pub(in crate::job::pass) fn env_of<'b>(&self, blocks: impl IntoIterator<Item = &'b CatalogBlock>) -> Env {
-        let suspicious = self.holds.state.entries().iter().filter(|e| e.standing == Standing::Retrying);
+    /// Whether one of `blocks` looked damaged when it was read before.
+    pub(in crate::job::pass) fn is_second_look<'b>(&self, blocks: impl IntoIterator<Item = &'b CatalogBlock>) -> bool {
+        let suspicious = self.holds.state.entries().iter().filter(|e| e.standing == Standing::Retrying && e.next_try == 0);
         let suspicious: HashSet<BlockId> = suspicious.flat_map(|e| e.culprits()).copied().collect();
+        !suspicious.is_empty() && blocks.into_iter().any(|b| suspicious.contains(&b.id))
+    }
+
+    /// What work is given; at a second look blocks are read over new connections.
+    pub(in crate::job::pass) fn env_of(&self, is_second_look: bool) -> Env {
         let mut env = self.env.clone();
-        if !suspicious.is_empty() && blocks.into_iter().any(|b| suspicious.contains(&b.id)) {
+        if is_second_look {
             // where that fails the connections there are have to do
             env.bucket = env.bucket.with_new_connections().unwrap_or(env.bucket);
         }
         env
     }
 
-    /// Judges a step of `group` that failed; whether there may be another one in this pass.
-    pub(in crate::job::pass) fn blame(&mut self, group: &Group, error: Error) -> bool {
+    /// Judges a step of `group` that failed, because of damage in `series` if that is known; whether there may be another
+    /// step in this pass.
+    pub(in crate::job::pass) fn blame(&mut self, group: &Group, error: Error, series: Option<String>) -> bool {
         let now = self.env.clock.now();
         let decided = plan_group(group, self.options).step;
         let is_job = decided.is_ok();
-        let failure = self.failure(group, decided.ok(), &error);
+        let failure = Failure { series, ..self.failure(group, decided.ok(), &error) };
         if !self.options.quarantine || !is_job || error.kind() == Kind::Cancelled {
             let standing = if is_passing(&error) { Standing::Retrying } else { Standing::Quarantined };
             let entry = Entry::new(Work::Compaction, standing, failure, &error, now);
@@ -80,18 +86,19 @@ impl<C: Compactor> Pass<'_, C> {
         Failure::of(group, ids, print_of(blocks, &self.options.salt()))
     }
 
-    /// Judges a downsampling that failed; whether it is to be tried once more in this pass, if it has a turn left.
-    pub(in crate::job::pass) fn blame_block(&mut self, block: &CatalogBlock, error: &Error, has_a_turn: bool) -> bool {
+    /// Judges a downsampling that failed, because of damage in `series` if that is known; whether it is to be tried once
+    /// more in this pass, if it has a turn left.
+    pub(in crate::job::pass) fn blame_block(
+        &mut self,
+        block: &CatalogBlock,
+        error: &Error,
+        series: Option<String>,
+        has_a_turn: bool,
+    ) -> bool {
         if !self.options.quarantine || error.kind() == Kind::Cancelled {
             return false;
         }
-        let failure = Failure {
-            group: block.group_key(),
-            labels: LabelSet::clone(&block.labels),
-            resolution: block.meta.resolution(),
-            blocks: vec![block.id],
-            print: print([block], &self.options.salt()),
-        };
+        let failure = self.failure_of(block, series);
         let (now, chance) = (self.env.clock.now(), self.env.clock.chance() as u64);
         let verdict = self.holds.state.failed(Work::Downsampling, failure, error, now, chance);
         self.keep();
@@ -100,6 +107,18 @@ impl<C: Compactor> Pass<'_, C> {
             self.note_second_look(&name(block.meta.resolution(), &block.labels), error);
         }
         again
+    }
+
+    /// What fails where a block fails by itself.
+    pub(super) fn failure_of(&self, block: &CatalogBlock, series: Option<String>) -> Failure {
+        Failure {
+            group: block.group_key(),
+            labels: LabelSet::clone(&block.labels),
+            resolution: block.meta.resolution(),
+            blocks: vec![block.id],
+            print: print([block], &self.options.salt()),
+            series,
+        }
     }
 
     /// Leaves a group alone until the next pass.

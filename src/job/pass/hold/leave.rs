@@ -11,7 +11,7 @@ use crate::error::{Kind, Result};
 use crate::format::meta::META_FILE;
 use crate::job::Work;
 use crate::job::downsample::{Due, FailedBlock};
-use crate::job::plan::{Step, plan_group};
+use crate::job::plan::{Step, Why, plan_group};
 use crate::job::quarantine::{Failure, Standing, flaws};
 
 impl Holds {
@@ -39,22 +39,47 @@ impl Holds {
 /// Has a planner see `group` without what is `held`; returns what of that it would need, and whether it needs it
 /// still, so that nothing of the group can be done.
 fn leave_out(group: &mut Group, held: &[Entry], options: &PassOptions) -> (Vec<Entry>, bool) {
-    let needs = |group: &Group| -> Vec<Entry> {
-        let Ok(Step::Compact(chosen, _)) = plan_group(group, options).step else { return Vec::new() };
+    let mut needed: Vec<Entry> = Vec::new();
+    let mut needs = |group: &Group| {
+        let (chosen, why) = match plan_group(group, options).step {
+            Ok(Step::Compact(chosen, why)) => (chosen, why),
+            _ => return None,
+        };
         let is_in = |entry: &&Entry| chosen.iter().any(|&at| entry.culprits().contains(&group.blocks[at].id));
-        held.iter().filter(is_in).cloned().collect()
+        let before = needed.len();
+        let in_it: Vec<Entry> = held.iter().filter(is_in).cloned().collect();
+        let is_needed = !in_it.is_empty();
+        needed.extend(in_it.into_iter().filter(|e| !needed[..before].contains(e)).collect::<Vec<_>>());
+        is_needed.then_some((chosen, why))
     };
-    let mut needed = needs(group);
+    needs(group);
     for block in &mut group.blocks {
         if held.iter().any(|e| e.culprits().contains(&block.id)) {
             // as a planner leaves windows out in which a block failed before
             Arc::make_mut(&mut block.meta).compaction.failed = true;
         }
     }
-    let still = needs(group);
-    let is_stuck = !still.is_empty();
-    needed.extend(still.into_iter().filter(|e| !needed.contains(e)).collect::<Vec<_>>());
-    (needed, is_stuck)
+    // that does not keep it from merging what overlaps
+    while let Some((chosen, why)) = needs(group) {
+        let Why::Overlap = why else { return (needed, true) };
+        see_as_one(group, &chosen, held);
+    }
+    (needed, false)
+}
+
+/// Has a planner see one block that failed in the place of those that are `chosen` since they overlap.
+fn see_as_one(group: &mut Group, chosen: &[usize], held: &[Entry]) {
+    let blocks: Vec<CatalogBlock> = chosen.iter().map(|&at| group.blocks[at].clone()).collect();
+    let is_culprit = |b: &&CatalogBlock| held.iter().any(|e| e.culprits().contains(&b.id));
+    let Some(mut one) = blocks.iter().find(is_culprit).cloned() else { return };
+    let meta = Arc::make_mut(&mut one.meta);
+    for other in blocks.iter().map(|b| &b.meta) {
+        (meta.min_time, meta.max_time) = (meta.min_time.min(other.min_time), meta.max_time.max(other.max_time));
+        meta.compaction.hints.extend(other.compaction.hints.iter().cloned());
+    }
+    group.blocks.retain(|b| !blocks.iter().any(|gone| gone.id == b.id));
+    group.blocks.push(one);
+    group.blocks.sort_by_key(|b| (b.meta.min_time, b.id));
 }
 
 impl<C: Compactor> Pass<'_, C> {
@@ -64,7 +89,7 @@ impl<C: Compactor> Pass<'_, C> {
         let mut ready = Vec::with_capacity(groups.len());
         for mut group in groups {
             let now = self.env.clock.now();
-            let waits = self.holds.state.waits(Work::Compaction, &group.key, &group.labels, now).cloned();
+            let waits = self.holds.state.waits(Work::Compaction, &group.key, &group.labels, None, now).cloned();
             if let Some(entry) = waits.filter(|_| self.options.back_off) {
                 self.stop(&group.key, Standing::Retrying);
                 self.tell(&entry, Tried::No);
@@ -74,7 +99,7 @@ impl<C: Compactor> Pass<'_, C> {
             match self.look_for_flaws(&mut group).await {
                 Ok(flawed) => held.extend(flawed),
                 Err(error) => {
-                    self.blame(&group, error);
+                    self.blame(&group, error, None);
                     continue;
                 }
             }
@@ -139,31 +164,40 @@ impl<C: Compactor> Pass<'_, C> {
         Ok(flaw)
     }
 
-    /// Takes out of `due` blocks that were tried before and did not change, and those that lack objects; what is
-    /// left out is in the result.
+    /// Takes out of `due` blocks that were tried before and did not change, those that are not due again, and those that
+    /// lack objects; what is left out is in the result.
     pub(in crate::job::pass) async fn hold_back_blocks(&mut self, due: Vec<Due>) -> Vec<Due> {
         let mut ready = Vec::with_capacity(due.len());
         for mut due in due {
-            let key = due.block.group_key();
-            let held = self.holds.state.held(Work::Downsampling, &key, &due.block.labels);
-            let held = held.filter(|e| e.culprits().contains(&due.block.id)).map(Entry::error).next();
-            let error = match held {
-                Some(error) => Some(error),
-                None => match self.flaw(&mut due.block).await {
-                    Ok(flaw) => flaw.map(|f| f.error(&due.block)),
-                    Err(error) => Some(error),
-                },
+            let Some(entry) = self.what_is_against(&mut due.block).await else {
+                ready.push(due);
+                continue;
             };
-            match error {
-                None => ready.push(due),
-                Some(error) => {
-                    let error = error.block(due.block.id);
-                    let text = format!("not downsampled, and not tried: {error}");
-                    self.env.report.event(Event::Note { level: Level::Error, block: Some(due.block.id), text: &text });
-                    self.result.not_downsampled.push(FailedBlock { block: due.block.id, error });
-                }
+            let (block, error) = (due.block.id, entry.error().block(due.block.id));
+            let text = format!("not downsampled, and not tried: {error}; {}", self.until(&entry));
+            let level = if entry.is_held() { Level::Error } else { Level::Warn };
+            self.env.report.event(Event::Note { level, block: Some(block), text: &text });
+            self.result.not_downsampled.push(FailedBlock { block, error });
+            if !self.holds.is_kept(&entry) {
+                self.holds.found.push(entry);
             }
         }
         ready
+    }
+
+    /// Why a block is not downsampled now.
+    async fn what_is_against(&mut self, block: &mut CatalogBlock) -> Option<Entry> {
+        let (work, key, now) = (Work::Downsampling, block.group_key(), self.env.clock.now());
+        let state = &self.holds.state;
+        let held = state.held(work, &key, &block.labels).find(|e| e.culprits().contains(&block.id));
+        let waits = state.waits(work, &key, &block.labels, Some(block.id), now).filter(|_| self.options.back_off);
+        if let Some(entry) = held.or(waits) {
+            return Some(entry.clone());
+        }
+        let (standing, error) = match self.flaw(block).await {
+            Ok(flaw) => (Standing::Quarantined, flaw?.error(block)),
+            Err(error) => (Standing::Retrying, error),
+        };
+        Some(Entry::new(work, standing, self.failure_of(block, None), &error, now))
     }
 }

@@ -50,10 +50,10 @@ impl<C: Compactor> Pass<'_, C> {
         }
     }
 
-    /// A step of `group` went well.
-    pub(in crate::job::pass) fn praise(&mut self, work: Work, group: &str, labels: &LabelSet) {
+    /// A step of `group` went well, and these blocks are `done`.
+    pub(in crate::job::pass) fn praise(&mut self, work: Work, group: &str, labels: &LabelSet, done: Option<&[BlockId]>) {
         let before = self.holds.state.entries().len();
-        self.holds.state.succeeded(work, group, labels);
+        self.holds.state.succeeded(work, group, labels, done);
         if self.holds.state.entries().len() != before {
             self.keep();
         }

@@ -25,25 +25,12 @@ impl<C: Compactor> Pass<'_, C> {
             return false;
         }
         let (name, standing) = (name(entry.resolution, &entry.labels), entry.standing);
-        let is_kept = self.holds.is_kept(entry);
-        let error = entry.error();
-        let until = || match (standing, entry.next_try) {
-            (Standing::Retrying, 0) => "the next pass tries again".to_owned(),
-            (Standing::Retrying, at) if self.options.back_off => {
-                format!("tried again after {}", Timestamp::from_millis(at))
-            }
-            (Standing::Retrying, _) => "the next pass tries again".to_owned(),
-            (..) if !is_kept => "it is looked at again in each pass".to_owned(),
-            (..) => {
-                let file = store::path(&self.env.scratch);
-                format!("not tried again until the blocks or their marks change, or {} is removed", file.display())
-            }
-        };
+        let (error, until) = (entry.error(), self.until(entry));
         let since = Timestamp::from_millis(entry.since);
         let text = match (tried, standing) {
-            (Tried::Yes, Standing::Retrying) => format!("group {name}: {error}; {}", until()),
-            (Tried::Yes, _) => format!("group {name} is {}: {error}; {}", standing.as_str(), until()),
-            (Tried::No, _) => format!("group {name} is {} since {since}, not tried: {error}; {}", standing.as_str(), until()),
+            (Tried::Yes, Standing::Retrying) => format!("group {name}: {error}; {}", until),
+            (Tried::Yes, _) => format!("group {name} is {}: {error}; {}", standing.as_str(), until),
+            (Tried::No, _) => format!("group {name} is {} since {since}, not tried: {error}; {}", standing.as_str(), until),
         };
         let level = if standing == Standing::Retrying && tried == Tried::No { Level::Warn } else { Level::Error };
         self.env.report.event(Event::Note { level, block: error.block_id(), text: &text });
@@ -51,6 +38,21 @@ impl<C: Compactor> Pass<'_, C> {
         let tried = tried == Tried::Yes;
         self.result.errors.push(GroupError { group: entry.group.clone(), labels, standing, tried, error });
         true
+    }
+
+    /// What ends a state, for people.
+    pub(super) fn until(&self, entry: &Entry) -> String {
+        match (entry.standing, entry.next_try) {
+            (Standing::Retrying, at) if at != 0 && self.options.back_off => {
+                format!("tried again after {}", Timestamp::from_millis(at))
+            }
+            (Standing::Retrying, _) => "the next pass tries again".to_owned(),
+            (..) if !self.holds.is_kept(entry) => "it is looked at again in each pass".to_owned(),
+            (..) => {
+                let file = store::path(&self.env.scratch);
+                format!("not tried again until the blocks or their marks change, or {} is removed", file.display())
+            }
+        }
     }
 
     /// Tells whoever listens how all groups stand.

@@ -210,11 +210,92 @@ async fn a_block_that_cannot_be_downsampled_is_left_alone_too() {
 }
 
 #[tokio::test]
-async fn an_overlap_with_what_is_left_alone_stops_its_group() {
+async fn an_overlap_with_what_is_left_alone_waits_and_the_rest_of_its_group_goes_on() {
     let world = two_windows().await;
     world.block(&meta(20, "a", (3, 4))).await;
+    // another overlap, which has nothing to do with it
+    world.block(&meta(21, "a", (8, 9))).await;
     let options = PassOptions { vertical: true, ..PassOptions::default() };
     let engine = Flaky::new(usize::MAX, damaged);
-    assert_eq!(pass(&world, &options, &engine).await, (vec![], vec![(Standing::Quarantined, true)], 2));
+    let (done, told, asked) = pass(&world, &options, &engine).await;
+    // twice the one that is damaged, the other overlap, and the window in which that is
+    assert_eq!((done.len(), told, asked), (2, vec![(Standing::Quarantined, true)], 4), "{done:?}");
+    assert!(done.contains(&vec![21, 5]) && done.iter().flatten().all(|n| ![1, 2, 20, 3, 4].contains(n)), "{done:?}");
     assert_eq!(pass(&world, &options, &engine).await, (vec![], vec![(Standing::Quarantined, false)], 0));
+    assert!(dry_run(&world.env, &options).await.unwrap().compactions.is_empty());
+    world.put(format!("{}/index", id(2)), vec![0; 101]).await;
+    engine.left.store(0, SeqCst);
+    let (done, told, _) = pass(&world, &options, &engine).await;
+    assert!(done.contains(&vec![2, 20]) && done.len() == 2 && told.is_empty(), "as ever: {done:?}");
+}
+
+/// Finds that somebody deleted block 2 after it was listed.
+#[derive(Default)]
+struct Gone(Fake);
+
+impl Compactor for Gone {
+    async fn compact(&self, env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
+        if task.inputs.iter().any(|i| i.id == id(2)) {
+            for name in ["meta.json", "index", "chunks/000001"] {
+                env.bucket.delete(&format!("{}/{name}", id(2))).await?;
+            }
+            return Err(Error::new(Kind::NotFound, "get a range").block(id(2)).part("index"));
+        }
+        self.0.compact(env, task).await
+    }
+
+    async fn downsample(&self, _: &Env, _: &DownsampleTask) -> Result<Vec<Meta>> {
+        unreachable!("nothing is long enough")
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_is_gone_means_a_new_look_and_another_plan() {
+    let world = two_windows().await;
+    let result = run(&world.env, &PassOptions::default(), &Gone::default()).await.unwrap();
+    assert!(result.is_clean(), "{result:?}");
+    assert_eq!(outputs(&result), [&[1, 3, 4][..], &SECOND]);
+    assert!(!store::path(&world.env.scratch).exists());
+}
+
+#[tokio::test]
+async fn blocks_of_late_samples_are_merged_in_a_pass_that_was_not_asked_to() {
+    let world = two_windows().await;
+    let mut late = meta(20, "a", (3, 5));
+    late.compaction.hints = vec!["from-out-of-order".to_owned()];
+    world.block(&late).await;
+    let result = run(&world.env, &PassOptions::default(), &Fake::default()).await.unwrap();
+    assert!(result.is_clean(), "{result:?}");
+    let done = outputs(&result);
+    assert!(done.contains(&vec![2, 20, 3]) && done.len() == 3, "and then the two windows: {done:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_of_a_block_that_is_downsampled_counts_as_well() {
+    let world = World::new();
+    let mut named = meta(2, "a", (0, 48));
+    named.thanos.files = vec![File { rel_path: "chunks/000001".into(), size_bytes: 101, ..File::default() }];
+    world.block(&named).await;
+    let engine = Flaky::new(0, damaged);
+    let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
+    assert_eq!((result.not_downsampled.len(), engine.asked(), result.standings[&Standing::Quarantined]), (1, 0, 1));
+    assert!(result.not_downsampled[0].error.to_string().contains("the object has"), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_block_that_cannot_be_read_for_a_while_is_downsampled_later() {
+    let world = World::new();
+    world.block(&meta(2, "a", (0, 48))).await;
+    world.block(&meta(3, "a", (48, 96))).await;
+    let engine = Flaky::new(1, || Error::new(Kind::Unavailable, "not now"));
+    let waiting = PassOptions { back_off: true, ..PassOptions::default() };
+    for (asked, downsampled) in [(2, 1), (2, 0)] {
+        let result = run(&world.env, &waiting, &engine).await.unwrap();
+        assert_eq!((engine.asked(), result.downsampled.len(), result.not_downsampled.len()), (asked, downsampled, 1));
+        assert_eq!(result.standings[&Standing::Retrying], 1);
+    }
+    world.clock.advance(80_000);
+    let result = run(&world.env, &waiting, &engine).await.unwrap();
+    assert!(result.is_clean() && result.downsampled.len() == 1, "{result:?}");
+    assert!(!store::path(&world.env.scratch).exists());
 }
