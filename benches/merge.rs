@@ -17,7 +17,7 @@ use blockyard::format::index::{Index, SymbolStep, SymbolStream, SymbolTableWrite
 use blockyard::job::compact::{CompactOutcome, CompactTask, DEFAULT_POSTINGS_BYTES, SourceBlock, compact};
 use blockyard::job::{Env, Silent};
 use blockyard::model::LabelSet;
-use blockyard::series::{Chunk, GoHeap, merge_overlapping};
+use blockyard::series::{Chunk, DecodedChunks, GoHeap, merge_overlapping};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures::TryStreamExt;
@@ -177,7 +177,7 @@ fn overlap(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter_batched(
                 || vec![one.clone(), two.clone()],
-                |lists| merge_overlapping(lists).expect("sound chunks").len(),
+                |lists| merge_overlapping(lists, &mut DecodedChunks::default()).expect("sound chunks").len(),
                 BatchSize::SmallInput,
             );
         });

@@ -10,6 +10,7 @@ mod disk;
 mod failure;
 pub mod faulty;
 mod key;
+mod note;
 mod objects;
 mod parts;
 mod provider;
@@ -107,6 +108,9 @@ impl Default for Tuning {
 
 /// Where a request costs next to nothing, small reads keep memory low.
 const NEAR_READ_BYTES: usize = 1 << 20;
+
+/// The folder of objects about ourselves, beside the blocks: no block has such a name.
+pub const OWN_FOLDER: &str = "blockyard";
 
 /// A bucket; cheap to clone.
 #[derive(Clone)]
@@ -340,47 +344,19 @@ impl Bucket {
     /// # Errors
     /// `Unavailable`, `Denied` from the provider.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
-        let path = self.inner.keys.object(key)?;
-        let len = bytes.len() as u64;
-        let began = Instant::now();
-        let done = match &self.inner.store {
-            Store::Disk(disk) => disk.put(&path, bytes).await,
-            Store::Objects(objects) => objects.put(&path, bytes).await,
-        };
+        let (began, len) = (Instant::now(), bytes.len() as u64);
+        let done = self.write(key, bytes).await;
         self.inner.counters.uploaded(began, &done, |()| len);
-        done.map_err(|e| e.part(key))
+        done
     }
 
-    /// Writes a small object about ourselves, which does not count as data that was uploaded.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Denied` from the provider.
-    pub async fn put_note(&self, key: &str, bytes: Bytes) -> Result<()> {
+    /// Writes without counting.
+    async fn write(&self, key: &str, bytes: Bytes) -> Result<()> {
         let path = self.inner.keys.object(key)?;
-        let len = bytes.len() as u64;
-        let began = Instant::now();
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.put(&path, bytes).await,
             Store::Objects(objects) => objects.put(&path, bytes).await,
         };
-        self.inner.counters.upload.note(began, &done, |()| len);
-        done.map_err(|e| e.part(key))
-    }
-
-    /// The same unless the object is there; returns whether it was written. Nothing is synced. Providers differ in
-    /// how well they keep the condition, a few write all the same: who relies on it reads the object again.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Denied` from the provider.
-    pub async fn put_new_note(&self, key: &str, bytes: Bytes) -> Result<bool> {
-        let path = self.inner.keys.object(key)?;
-        let len = bytes.len() as u64;
-        let began = Instant::now();
-        let done = match &self.inner.store {
-            Store::Disk(disk) => disk.put_new(&path, bytes).await,
-            Store::Objects(objects) => objects.put_new(&path, bytes).await,
-        };
-        self.inner.counters.upload.note(began, &done, |&written| if written { len } else { 0 });
         done.map_err(|e| e.part(key))
     }
 

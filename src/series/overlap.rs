@@ -5,8 +5,8 @@
 //! *Memory*: the samples of the chunks that overlap one another.
 //! *Errors*: chunks that do not decode, or whose samples have no encoding to be merged into.
 
-use super::GoHeap;
 use super::encode::encode_in_chunks;
+use super::{DecodedChunks, GoHeap};
 use crate::format::Malformed;
 use crate::format::chunk::{Encoding, Samples};
 use crate::model::{Millis, ResetHint, Sample, Value};
@@ -37,11 +37,12 @@ impl Chunk {
 /// Merges the chunk lists of one series, given in the order in which upstream's heap popped them.
 ///
 /// Chunks that overlap nothing come out as they are; of chunks equal in times and data one is kept;
-/// others that overlap are decoded, merged by time and encoded anew, 120 samples a chunk.
+/// others that overlap are decoded, merged by time and encoded anew, 120 samples a chunk. What is decoded
+/// is added to `decoded`.
 ///
 /// # Errors
 /// Overlapping chunks that do not decode, and overlapping aggregates.
-pub fn merge_overlapping(lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed> {
+pub fn merge_overlapping(lists: Vec<Vec<Chunk>>, decoded: &mut DecodedChunks) -> Result<Vec<Chunk>, Malformed> {
     let mut lists: Vec<std::vec::IntoIter<Chunk>> = lists.into_iter().map(Vec::into_iter).collect();
     // the heap holds each list's next chunk; the list's number finds its successor
     let mut heap: GoHeap<(Chunk, usize)> = GoHeap::new();
@@ -80,7 +81,9 @@ pub fn merge_overlapping(lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed
             if chunk.encoding == Encoding::Aggregate {
                 return Err(Malformed::new("chunk", 0, "aggregates that overlap cannot be merged sample by sample"));
             }
-            samples.push(chunk.samples()?);
+            let of_chunk = chunk.samples()?;
+            decoded.chunk(chunk, &of_chunk);
+            samples.push(of_chunk);
         }
         let mut merged = encode_in_chunks(Chained::new(samples))?.into_iter();
         if let Some(chunk) = merged.next() {
@@ -96,12 +99,18 @@ pub fn merge_overlapping(lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed
 }
 
 /// Merges all samples of `chunks`, whether or not they overlap, and encodes them anew, 120 samples a chunk. The order of the
-/// chunks decides, as upstream's heap does, which of different samples at one time is kept.
+/// chunks decides, as upstream's heap does, which of different samples at one time is kept. What is decoded is added to
+/// `decoded`.
 ///
 /// # Errors
 /// Chunks that do not decode, and aggregates.
-pub fn merge_anew(chunks: &[Chunk]) -> Result<Vec<Chunk>, Malformed> {
-    let mut lists = chunks.iter().map(Chunk::samples).collect::<Result<Vec<_>, _>>()?;
+pub fn merge_anew(chunks: &[Chunk], decoded: &mut DecodedChunks) -> Result<Vec<Chunk>, Malformed> {
+    let mut lists = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let samples = chunk.samples()?;
+        decoded.chunk(chunk, &samples);
+        lists.push(samples);
+    }
     match lists.len() {
         // nothing is chained: what is known of resets stays known
         1 => encode_in_chunks(lists.remove(0)),
@@ -190,6 +199,10 @@ mod tests {
         encode_in_chunks(samples).unwrap()
     }
 
+    fn merge(lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed> {
+        merge_overlapping(lists, &mut DecodedChunks::default())
+    }
+
     fn floats(chunks: &[Chunk]) -> Vec<(Millis, f64)> {
         let samples = chunks.iter().flat_map(|c| c.samples().unwrap());
         samples
@@ -203,7 +216,7 @@ mod tests {
     #[test]
     fn equal_chunks_are_kept_once_and_as_they_are() {
         let a = chunk(&[(1, 1.0), (2, 2.0)]);
-        assert_eq!(merge_overlapping(vec![a.clone(), a.clone(), a.clone()]).unwrap(), a);
+        assert_eq!(merge(vec![a.clone(), a.clone(), a.clone()]).unwrap(), a);
     }
 
     #[test]
@@ -211,7 +224,7 @@ mod tests {
         // upstream chains the later chunks first and the one they overlap behind them
         let a = chunk(&[(1, 1.0), (2, 1.0), (3, 1.0)]);
         let b = chunk(&[(2, 2.0), (3, 2.0), (4, 2.0)]);
-        let merged = merge_overlapping(vec![a, b]).unwrap();
+        let merged = merge(vec![a, b]).unwrap();
         assert_eq!(floats(&merged), [(1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)]);
     }
 
@@ -226,7 +239,7 @@ mod tests {
                 .iter()
                 .map(|l| chunk(&l.iter().map(|(&t, &v)| (t, v as f64)).collect::<Vec<_>>()))
                 .collect();
-            let merged = merge_overlapping(chunks).unwrap();
+            let merged = merge(chunks).unwrap();
             for pair in merged.windows(2) {
                 prop_assert!(pair[0].max_time < pair[1].min_time);
             }

@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Depth, SyncOptions, meta_key};
-use crate::bucket::{Bucket, Object};
+use crate::bucket::{Bucket, OWN_FOLDER, Object};
 use crate::error::{Error, Kind, Result};
 use crate::job::pass::Discovery;
 use crate::model::BlockId;
-
-/// A folder of ours beside the blocks, with hardly anything in it: leases.
-const OWN_FOLDER: &str = "blockyard";
 
 /// What a listing found.
 #[derive(Debug, Default)]

@@ -18,14 +18,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, OWN_FOLDER};
 use crate::error::{Error, Kind, Result};
 use crate::job::relabel::Rule;
 use crate::job::{Env, Event, Level};
 use crate::model::Millis;
 
-/// Folder of leases in a bucket: no block has such a name.
-pub const FOLDER: &str = "blockyard/lease";
+/// The folder of leases among our own objects.
+const FOLDER: &str = "lease";
 
 /// How often a holder says that it is there.
 pub const RENEWED_EVERY: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ pub fn shard(rules: &[Rule]) -> String {
 /// # Errors
 /// `Cancelled` when asked to stop meanwhile; `Unavailable` when the bucket does not answer.
 pub async fn take(env: &Env, shard: &str) -> Result<Lease> {
-    let key = format!("{FOLDER}/{shard}.json");
+    let key = format!("{OWN_FOLDER}/{FOLDER}/{shard}.json");
     let ours = Holder {
         owner: format!("{:020x}", env.clock.chance() & (u128::MAX >> 48)),
         host: host(),

@@ -3,6 +3,7 @@
 //!
 //! Every record is checked once, against its stored checksum, and goes out with it.
 
+mod account;
 mod anew;
 mod proof;
 
@@ -24,7 +25,7 @@ use crate::format::index::ChunkMeta;
 use crate::format::segment::{ChunkRef, encode_record, encoded_len};
 use crate::model::{BlockId, Millis};
 use crate::series::aggregate::without_windows;
-use crate::series::{Chunk, without};
+use crate::series::{Chunk, DecodedChunks, without};
 
 /// A record that has no place yet.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +164,8 @@ pub(super) fn assemble(merged: MergedBatch, runs: &[Vec<Run>], rules: &Rules) ->
         plain: Fingerprint::default(),
         sum: Fingerprint::default(),
         dropped: 0,
-        marks: proof::Marks::default(),
+        decoded: DecodedChunks::default(),
+        proof: proof::Proof::default(),
     };
     for series in 0..merged.len() {
         job.series(&merged, series)?;
@@ -200,7 +202,9 @@ struct Assembling<'a> {
     sum: Fingerprint,
     /// Samples that replicas have too.
     dropped: u64,
-    marks: proof::Marks,
+    /// What joining the last series had to decode.
+    decoded: DecodedChunks,
+    proof: proof::Proof,
 }
 
 impl Assembling<'_> {
@@ -355,6 +359,7 @@ impl Assembling<'_> {
 
     /// The general way: samples that are deleted taken out, overlapping chunks merged.
     fn merge(&mut self, merged: &MergedBatch, pieces: &[Piece]) -> Result<(), Error> {
+        self.decoded.clear();
         let mut lists = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let (input, batch) = source(merged, piece);
@@ -374,7 +379,7 @@ impl Assembling<'_> {
         }
         let chunks = match lists.len() {
             1 => lists.remove(0),
-            _ => match self.joiner.join(lists) {
+            _ => match self.joiner.join(lists, &mut self.decoded) {
                 Ok(chunks) => chunks,
                 Err(m) => return Err(self.blame(merged, pieces, m)),
             },

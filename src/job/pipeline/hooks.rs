@@ -15,7 +15,7 @@ use crate::format::chunk::Encoding;
 use crate::format::index::{ChunkMeta, SymbolTable};
 use crate::format::tombstones::Interval;
 use crate::series::dedup::PenaltyMerger;
-use crate::series::{Chunk, merge_overlapping};
+use crate::series::{Chunk, DecodedChunks, merge_overlapping};
 
 /// How the chunk lists of one series, one list an input, become one list without overlap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,14 +46,14 @@ impl Joiner {
         }
     }
 
-    /// Joins `lists`, which come in the order in which upstream's heap pops them.
+    /// Joins `lists`, which come in the order in which upstream's heap pops them; what is decoded is added to `decoded`.
     ///
     /// # Errors
     /// Overlapping chunks that do not decode, and overlapping aggregates.
-    pub(super) fn join(&mut self, lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed> {
+    pub(super) fn join(&mut self, lists: Vec<Vec<Chunk>>, decoded: &mut DecodedChunks) -> Result<Vec<Chunk>, Malformed> {
         match self {
-            Joiner::OneToOne => merge_overlapping(lists),
-            Joiner::Penalty(merger) => merger.merge(lists),
+            Joiner::OneToOne => merge_overlapping(lists, decoded),
+            Joiner::Penalty(merger) => merger.merge(lists, decoded),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::format::chunk::{self, Aggregate, AggregateKind, Encoding, Samples};
 use crate::format::index::ChunkMeta;
 use crate::format::segment::ChunkRef;
 use crate::model::{Millis, TimeRange};
-use crate::series::{Chunk, merge_overlapping, without};
+use crate::series::{Chunk, DecodedChunks, merge_overlapping, without};
 
 /// A series of the new block.
 #[derive(Debug)]
@@ -67,7 +67,8 @@ impl Keeping<'_> {
             return kept.into_iter().map(|(_, chunk)| chunk).collect();
         }
         let plain = kept.iter().all(|(_, c)| c.encoding != Encoding::Aggregate);
-        if plain && let Ok(merged) = merge_overlapping(kept.iter().map(|(_, c)| vec![c.clone()]).collect()) {
+        let lists = |kept: &[(_, Chunk)]| kept.iter().map(|(_, c)| vec![c.clone()]).collect();
+        if plain && let Ok(merged) = merge_overlapping(lists(&kept), &mut DecodedChunks::default()) {
             return merged;
         }
         // what cannot be merged: the first of those that overlap stays

@@ -27,12 +27,16 @@ impl Fold {
     #[inline]
     pub(super) fn add(&mut self, value: f64) {
         self.sum += value;
-        self.min = if value < self.min { value } else { self.min };
-        self.max = if value > self.max { value } else { self.max };
+        self.widen(value);
     }
-}
 
-impl Fold {
+    /// Of zeros of both signs the first counts, and what is not a number does not.
+    #[inline(always)]
+    fn widen(&mut self, value: f64) {
+        self.min = lower(self.min, value);
+        self.max = higher(self.max, value);
+    }
+
     /// Widens the bounds, two samples at a time: they wait for no sum, as sums wait for each other.
     #[inline]
     fn bound(&mut self, values: &[f64]) {
@@ -40,26 +44,35 @@ impl Fold {
         let mut pairs = values.chunks_exact(2);
         for pair in &mut pairs {
             for lane in 0..2 {
-                low[lane] = if pair[lane] < low[lane] { pair[lane] } else { low[lane] };
-                high[lane] = if pair[lane] > high[lane] { pair[lane] } else { high[lane] };
+                low[lane] = lower(low[lane], pair[lane]);
+                high[lane] = higher(high[lane], pair[lane]);
             }
         }
         for &value in pairs.remainder() {
-            low[0] = if value < low[0] { value } else { low[0] };
-            high[0] = if value > high[0] { value } else { high[0] };
+            low[0] = lower(low[0], value);
+            high[0] = higher(high[0], value);
         }
-        // of zeros of both signs the first counts
+        // zeros of both signs, of which either lane may have the first
         let is_tied = |[one, other]: [f64; 2]| one == other && one.to_bits() != other.to_bits();
         if is_tied(low) || is_tied(high) {
-            for &value in values {
-                self.min = if value < self.min { value } else { self.min };
-                self.max = if value > self.max { value } else { self.max };
-            }
+            values.iter().for_each(|&value| self.widen(value));
             return;
         }
-        self.min = if low[1] < low[0] { low[1] } else { low[0] };
-        self.max = if high[1] > high[0] { high[1] } else { high[0] };
+        self.min = lower(low[0], low[1]);
+        self.max = higher(high[0], high[1]);
     }
+}
+
+/// `value` if it is below `bound`, else that.
+#[inline(always)]
+fn lower(bound: f64, value: f64) -> f64 {
+    if value < bound { value } else { bound }
+}
+
+/// `value` if it is above `bound`, else that.
+#[inline(always)]
+fn higher(bound: f64, value: f64) -> f64 {
+    if value > bound { value } else { bound }
 }
 
 /// The running total of a counter over the samples of a chunk.
@@ -101,5 +114,31 @@ impl Running {
     /// Lets the next sample begin a new counter, whatever its value.
     pub(super) fn reset(&mut self) {
         self.last = f64::INFINITY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Zeros of both signs, infinities and what is not a number are where lanes could differ from one by one.
+        #[test]
+        fn bounds_are_those_of_one_by_one(
+            values in prop::collection::vec(
+                prop_oneof![Just(0.0), Just(-0.0), Just(f64::NAN), Just(f64::INFINITY), Just(-f64::INFINITY), -2.0f64..2.0],
+                0..12,
+            ),
+            before in prop::collection::vec(prop_oneof![Just(0.0), Just(-0.0)], 0..2),
+        ) {
+            let mut one_by_one = Fold::new();
+            before.iter().for_each(|&value| one_by_one.add(value));
+            let mut at_once = one_by_one;
+            values.iter().for_each(|&value| one_by_one.add(value));
+            at_once.bound(&values);
+            prop_assert_eq!(at_once.min.to_bits(), one_by_one.min.to_bits());
+            prop_assert_eq!(at_once.max.to_bits(), one_by_one.max.to_bits());
+        }
     }
 }

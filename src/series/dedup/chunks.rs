@@ -9,7 +9,7 @@ use super::fold::Fold;
 use crate::format::Malformed;
 use crate::format::chunk::{ColumnValues, Columns, Encoding, XorAppender, decode_columns};
 use crate::model::{Millis, Sample, Value};
-use crate::series::{Chunk, GoHeap, SAMPLES_PER_CHUNK, encode_in_chunks};
+use crate::series::{Chunk, DecodedChunks, GoHeap, SAMPLES_PER_CHUNK, encode_in_chunks};
 
 /// Merges chunk lists of one series after another; buffers are kept between calls.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ pub struct PenaltyMerger {
 /// # Errors
 /// Overlapping chunks that do not decode, and overlapping aggregates.
 pub fn merge_penalty(lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed> {
-    PenaltyMerger::default().merge(lists)
+    PenaltyMerger::default().merge(lists, &mut DecodedChunks::default())
 }
 
 /// The next chunk of a list, in the heap.
@@ -80,11 +80,11 @@ impl PenaltyMerger {
         PenaltyMerger::default()
     }
 
-    /// The same as [`merge_penalty`].
+    /// The same as [`merge_penalty`]; what is decoded is added to `decoded`.
     ///
     /// # Errors
     /// As there.
-    pub fn merge(&mut self, lists: Vec<Vec<Chunk>>) -> Result<Vec<Chunk>, Malformed> {
+    pub fn merge(&mut self, lists: Vec<Vec<Chunk>>, decoded: &mut DecodedChunks) -> Result<Vec<Chunk>, Malformed> {
         let mut queue = Queue { lists: Vec::with_capacity(lists.len()), heap: GoHeap::new() };
         lists.into_iter().for_each(|list| queue.add(list.into_iter()));
         let mut out = Vec::new();
@@ -104,7 +104,7 @@ impl PenaltyMerger {
                 out.append(&mut overlapping);
                 continue;
             }
-            let mut merged = self.thin_out(&overlapping)?.into_iter();
+            let mut merged = self.thin_out(&overlapping, decoded)?.into_iter();
             out.extend(merged.next());
             // what is left overlaps nothing any more; it goes through the heap, since that has a say in later ties
             queue.add(merged);
@@ -113,21 +113,22 @@ impl PenaltyMerger {
     }
 
     /// Overlapping chunks, in order, as chunks that do not overlap.
-    fn thin_out(&mut self, chunks: &[Chunk]) -> Result<Vec<Chunk>, Malformed> {
+    fn thin_out(&mut self, chunks: &[Chunk], decoded: &mut DecodedChunks) -> Result<Vec<Chunk>, Malformed> {
         if chunks.iter().any(|c| c.encoding == Encoding::Aggregate) {
             return Err(Malformed::new("chunk", 0, "aggregates that overlap cannot be merged sample by sample"));
         }
         if chunks.iter().all(|c| matches!(c.encoding, Encoding::Xor | Encoding::Xor2)) {
-            self.floats(chunks)
+            self.floats(chunks, decoded)
         } else {
-            self.any(chunks)
+            self.any(chunks, decoded)
         }
     }
 
-    fn floats(&mut self, chunks: &[Chunk]) -> Result<Vec<Chunk>, Malformed> {
+    fn floats(&mut self, chunks: &[Chunk], decoded: &mut DecodedChunks) -> Result<Vec<Chunk>, Malformed> {
         for (n, chunk) in chunks.iter().enumerate() {
             decode_columns(chunk.encoding, &chunk.data, &mut self.columns)?;
             let Columns { times, values: ColumnValues::Floats(values), .. } = &mut self.columns else { continue };
+            decoded.floats((chunk.min_time, chunk.max_time), times, values);
             keep_ascending(times, values);
             match n {
                 0 => self.floats.begin(times, values),
@@ -145,11 +146,12 @@ impl PenaltyMerger {
             .collect())
     }
 
-    fn any(&mut self, chunks: &[Chunk]) -> Result<Vec<Chunk>, Malformed> {
+    fn any(&mut self, chunks: &[Chunk], decoded: &mut DecodedChunks) -> Result<Vec<Chunk>, Malformed> {
         let mut samples: Vec<Sample> = Vec::new();
         for (n, chunk) in chunks.iter().enumerate() {
             let begin = samples.len();
             samples.extend(chunk.samples()?);
+            decoded.chunk(chunk, &samples[begin..]);
             let mut times: Vec<Millis> = samples[begin..].iter().map(|s| s.time).collect();
             let mut numbers: Vec<u32> = (begin as u32..samples.len() as u32).collect();
             keep_ascending(&mut times, &mut numbers);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{Penalty, Raised, SampleStream, Stream, merge_penalty};
 use crate::model::{Millis, Sample, Value};
-use crate::series::{Chunk, encode_in_chunks, merge_overlapping};
+use crate::series::{Chunk, DecodedChunks, encode_in_chunks, merge_overlapping};
 
 /// One server of a pair, or of more.
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ fn samples_that_are_kept() {
         let all: Vec<_> = replicas.iter().enumerate().map(|(n, r)| r.samples(n, HOURS_8)).collect();
         let chunks: Vec<_> = replicas.iter().zip(&all).map(|(r, s)| r.chunks(s)).collect();
         let count: usize = all.iter().map(Vec::len).sum();
-        let one_to_one = samples(&merge_overlapping(chunks.clone()).unwrap()).len();
+        let one_to_one = samples(&merge_overlapping(chunks.clone(), &mut DecodedChunks::default()).unwrap()).len();
         let penalty = samples(&merge_penalty(chunks).unwrap());
         let longest = penalty.windows(2).map(|w| w[1].time - w[0].time).max().unwrap_or(0);
         let (kept, seconds, streamed) = (penalty.len(), (longest + 500) / 1000, streamed(&all).len());

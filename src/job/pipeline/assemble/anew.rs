@@ -11,6 +11,7 @@ impl Assembling<'_> {
     /// Merges the pieces in the order in which they lie in their block. Aggregates are copied: only one series can have
     /// them at a time.
     pub(super) fn anew(&mut self, merged: &MergedBatch, pieces: &[Piece]) -> Result<(), Error> {
+        self.decoded.clear();
         if let [piece] = pieces
             && self.is_as_new(merged, piece)?
         {
@@ -43,7 +44,7 @@ impl Assembling<'_> {
                     .next("keep a label that tells them apart, or drop all but one of them"));
             }
         } else {
-            list = match merge_anew(&list) {
+            list = match merge_anew(&list, &mut self.decoded) {
                 Ok(list) => list,
                 Err(m) => return Err(self.blame(merged, pieces, m)),
             };
