@@ -7,7 +7,7 @@
 
 use super::fold::Fold;
 use crate::format::Malformed;
-use crate::format::chunk::{ColumnValues, Columns, Encoding, XorAppender, decode_columns};
+use crate::format::chunk::{ColumnValues, Columns, Encoding, XorEncoder, decode_columns};
 use crate::model::{Millis, Sample, Value};
 use crate::series::{Chunk, DecodedChunks, GoHeap, SAMPLES_PER_CHUNK, encode_in_chunks};
 
@@ -18,6 +18,7 @@ pub struct PenaltyMerger {
     floats: Fold<f64>,
     /// Of samples of any kind, by their number.
     any: Fold<u32>,
+    encoder: XorEncoder,
 }
 
 /// Merges the chunk lists of one series, given in the order in which upstream's heap popped them.
@@ -139,9 +140,8 @@ impl PenaltyMerger {
         let in_chunks = times.chunks(SAMPLES_PER_CHUNK).zip(values.chunks(SAMPLES_PER_CHUNK));
         Ok(in_chunks
             .map(|(times, values)| {
-                let mut chunk = XorAppender::new();
-                times.iter().zip(values).for_each(|(&time, &value)| chunk.append(time, value));
-                Chunk { min_time: times[0], max_time: times[times.len() - 1], encoding: Encoding::Xor, data: chunk.into_bytes() }
+                let data = self.encoder.encode(times, values).to_vec();
+                Chunk { min_time: times[0], max_time: times[times.len() - 1], encoding: Encoding::Xor, data }
             })
             .collect())
     }
