@@ -13,6 +13,8 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 
 use super::disk::{over_limit, too_short};
 use super::failure::{bad_key, of_store};
+#[cfg(test)]
+use super::key::Keys;
 use super::parts::Parts;
 use super::{Folder, Object, Tuning, Unfinished};
 use crate::error::{Error, Kind, Result};
@@ -49,6 +51,22 @@ pub(super) trait Beyond: fmt::Debug + Send + Sync {
     async fn delete_marker(&self, folder: &Key) -> Result<()>;
     /// What time it is there, by the header of an answer.
     async fn date(&self) -> Result<Option<Millis>>;
+}
+
+#[cfg(test)]
+impl super::Bucket {
+    /// An empty bucket in memory, and how often it was to be reached over new connections.
+    pub(crate) fn memory_with_connections() -> (super::Bucket, Arc<std::sync::atomic::AtomicUsize>) {
+        let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        let renewed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&renewed);
+        let mut objects = Objects::new(Arc::clone(&store), Tuning::default());
+        objects.renew = Some(Renew(Arc::new(move || {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(Arc::clone(&store))
+        })));
+        (super::Bucket::new("memory".to_owned(), Keys::default(), super::Store::Objects(objects)), renewed)
+    }
 }
 
 impl Objects {

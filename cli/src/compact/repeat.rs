@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use blockyard::job::Env;
 use blockyard::job::pass::{self, Beside, Engine};
+use blockyard::job::quarantine::store;
 use blockyard::job::todo::todo;
 use blockyard::model::Millis;
 use blockyard::serve::compactor::Compactor;
@@ -31,6 +32,7 @@ pub(super) async fn repeat(flags: &Flags, env: &Env, surface: &Compactor) -> Res
 
 async fn passes(flags: &Flags, env: &Env, surface: &Compactor, under_way: &Cell<Option<Instant>>) -> Result<Exit> {
     let pause = span(flags.wait_interval);
+    store::hurry(&env.scratch, env.bucket.name());
     loop {
         // times relative to now move on with it
         let options = flags.options(env.clock.now())?;

@@ -51,6 +51,8 @@ pub struct FailedBlock {
     pub block: BlockId,
     /// Why.
     pub error: Error,
+    /// It failed just now; else it was left alone since it failed before, or would have.
+    pub tried: bool,
 }
 
 /// Downsamples all of `due`; what was done and what failed, in order of their ends.
@@ -98,7 +100,7 @@ pub async fn each(
                 }
                 done.push(Downsampled { source: block, written });
             }
-            Err(error) => failed.push(FailedBlock { block, error }),
+            Err(error) => failed.push(FailedBlock { block, error, tried: true }),
         }
     }
     if !empty.is_empty() {

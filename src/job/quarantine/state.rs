@@ -318,6 +318,12 @@ impl Quarantine {
         self.entries.iter().find(waits)
     }
 
+    /// Whatever waits is due at once; how often it failed is kept.
+    pub fn hurry(&mut self) {
+        // 0 would say that it does not wait
+        self.entries.iter_mut().filter(|e| e.next_try != 0).for_each(|e| e.next_try = 1);
+    }
+
     /// What is not to be tried of a group.
     pub fn held<'a>(&'a self, work: Work, group: &'a str, labels: &'a LabelSet) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().filter(move |e| e.is_held() && e.work == work && e.group == group && e.labels == *labels)

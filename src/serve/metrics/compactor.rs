@@ -239,7 +239,9 @@ impl Counts {
             Ok(result) => {
                 let is_whole = result.errors.is_empty() && result.not_downsampled.is_empty();
                 counted.iterations += u64::from(is_whole);
-                let again = result.errors.iter().any(|e| !e.is_halt()) || !result.not_downsampled.is_empty();
+                // what is left alone is not tried again
+                let again = result.errors.iter().any(|e| e.tried && e.standing == Standing::Retrying)
+                    || result.not_downsampled.iter().any(|failed| failed.tried);
                 counted.retries += u64::from(again);
             }
             Err(_) => counted.retries += 1,

@@ -1,5 +1,8 @@
 //! Every key of an S3 configuration: done, warned of, or refused.
 
+use std::io::{BufRead, BufReader, Write};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use super::*;
 use crate::bucket::provider;
 
@@ -113,35 +116,41 @@ fn part_sizes() {
     assert!(size(true, None) >= 5 << 30);
 }
 
-#[tokio::test]
-async fn new_connections_are_new() {
-    use std::io::{BufRead, BufReader, Write};
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
+/// A server that gives every request `answer`, and keeps connections open; and how many of them there were.
+fn server(answer: String) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&connections);
-    // a server that answers every request with one byte, and keeps connections open
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             seen.fetch_add(1, SeqCst);
+            let answer = answer.clone();
             std::thread::spawn(move || {
                 let stream = stream.unwrap();
                 for line in BufReader::new(&stream).lines() {
-                    if !line.is_ok_and(|line| line.is_empty()) {
-                        continue;
+                    if line.is_ok_and(|line| line.is_empty()) {
+                        (&stream).write_all(answer.as_bytes()).unwrap();
                     }
-                    let answer = "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/1\r\n\r\nx";
-                    (&stream).write_all(answer.as_bytes()).unwrap();
                 }
             });
         }
     });
+    (address, connections)
+}
+
+async fn bucket_at(address: std::net::SocketAddr) -> Bucket {
     let text = format!(
         "{{type: S3, config: {{bucket: b, endpoint: '{address}', insecure: true, access_key: a, secret_key: s, region: r}}}}"
     );
-    let bucket = provider::open(&text, &|_| None).await.unwrap().bucket;
+    provider::open(&text, &|_| None).await.unwrap().bucket
+}
+
+#[tokio::test]
+async fn new_connections_are_new() {
+    let answer = "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/1\r\n\r\nx";
+    let (address, connections) = server(answer.to_owned());
+    let bucket = bucket_at(address).await;
     for renewed in [0, 1] {
         let bucket = if renewed == 1 { bucket.with_new_connections().unwrap() } else { bucket.clone() };
         for _ in 0..2 {
@@ -150,4 +159,14 @@ async fn new_connections_are_new() {
         assert_eq!(connections.load(SeqCst), 1 + renewed);
     }
     assert_eq!(bucket.requests().get_range.calls, 4, "all are counted");
+}
+
+#[tokio::test]
+async fn an_object_in_an_archive_says_so() {
+    for (code, is_archived) in [("InvalidObjectState", true), ("AccessDenied", false)] {
+        let body = format!("<Error><Code>{code}</Code><Message>The operation is not valid</Message></Error>");
+        let (address, _) = server(format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        let error = bucket_at(address).await.get_range("k", 0..1).await.unwrap_err();
+        assert_eq!((error.kind(), crate::bucket::is_archived(&error)), (Kind::Denied, is_archived), "{error}");
+    }
 }

@@ -177,7 +177,7 @@ impl<C: Compactor> Pass<'_, C> {
             let text = format!("not downsampled, and not tried: {error}; {}", self.until(&entry));
             let level = if entry.is_held() { Level::Error } else { Level::Warn };
             self.env.report.event(Event::Note { level, block: Some(block), text: &text });
-            self.result.not_downsampled.push(FailedBlock { block, error });
+            self.result.not_downsampled.push(FailedBlock { block, error, tried: false });
             if !self.holds.is_kept(&entry) {
                 self.holds.found.push(entry);
             }

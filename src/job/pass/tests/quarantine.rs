@@ -135,6 +135,20 @@ async fn what_looked_like_damage_once_is_none() {
 }
 
 #[tokio::test]
+async fn the_second_look_is_over_new_connections() {
+    for (failures, expected) in [(0, 0), (1, 1), (2, 1)] {
+        let mut world = World::new();
+        let (bucket, renewed) = Bucket::memory_with_connections();
+        world.env.bucket = bucket;
+        for n in 0..5 {
+            world.block(&meta(1 + n, "a", (2 * n, 2 * n + 2))).await;
+        }
+        pass(&world, &PassOptions::default(), &Flaky::new(failures, damaged)).await;
+        assert_eq!(renewed.load(SeqCst), expected, "after {failures} failures");
+    }
+}
+
+#[tokio::test]
 async fn what_passes_is_tried_later_and_later_where_passes_follow_each_other() {
     let world = two_windows().await;
     let engine = Flaky::new(3, || Error::new(Kind::Unavailable, "not now"));
@@ -145,6 +159,11 @@ async fn what_passes_is_tried_later_and_later_where_passes_follow_each_other() {
     assert_eq!(pass(&world, &waiting, &engine).await, (vec![], vec![(Standing::Retrying, true)], 1));
     world.clock.advance(80_000);
     assert_eq!(pass(&world, &waiting, &engine).await.2, 0, "twice as long");
+    // whoever mended it starts the program again
+    engine.left.store(2, SeqCst);
+    store::hurry(&world.env.scratch, world.env.bucket.name());
+    assert_eq!(pass(&world, &waiting, &engine).await.2, 1, "at once");
+    assert_eq!(pass(&world, &waiting, &engine).await.2, 0, "and then later and later as before");
     // whoever starts a process for each pass decides himself when
     assert_eq!(pass(&world, &PassOptions::default(), &engine).await, (vec![], vec![(Standing::Retrying, true)], 1));
     assert_eq!(pass(&world, &PassOptions::default(), &engine).await, (vec![FIRST.to_vec(), SECOND.to_vec()], vec![], 2));
