@@ -557,6 +557,15 @@ impl Bucket {
         }
     }
 
+    /// Bytes of the parts in which an object is sent that is announced as `bound_bytes` at most; `None` where it is
+    /// written in one go, or would be refused.
+    pub fn part_bytes(&self, bound_bytes: u64) -> Option<u64> {
+        match &self.inner.store {
+            Store::Disk(_) => None,
+            Store::Objects(objects) => parts::part_bytes(bound_bytes, objects.tuning.part_bytes).ok(),
+        }
+    }
+
     /// Whether it is a folder of the local disk, where a request costs a system call and no round trip.
     pub fn is_local(&self) -> bool {
         matches!(self.inner.store, Store::Disk(_))

@@ -157,7 +157,7 @@ fn landed(part: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
 }
 
 /// One size for all parts of an object, so that [`MAX_PARTS`] are enough for its bound.
-fn part_bytes(bound_bytes: u64, wanted: u64) -> Result<u64> {
+pub(super) fn part_bytes(bound_bytes: u64, wanted: u64) -> Result<u64> {
     if bound_bytes > MAX_OBJECT_BYTES {
         return Err(Error::new(
             Kind::Limit,

@@ -7,6 +7,7 @@ mod compute;
 pub mod downsample;
 pub mod external;
 pub mod filter;
+pub mod forecast;
 pub mod garbage;
 pub mod group;
 pub mod inspect;

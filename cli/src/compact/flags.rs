@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::http::Http;
-use crate::flags::{Objstore, Retention, Selector, TimeOrAgo, bytes, count, go_duration, prom_duration};
+use crate::flags::{Objstore, Planning, Prices, count, go_duration};
 
 /// Flags of `blockyard compact`.
 #[derive(Args, Debug)]
@@ -34,34 +34,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = go_duration)]
     pub(crate) wait_interval: Millis,
 
-    /// How old a fresh block must be before it is looked at; blocks made by compaction are not fresh
-    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = go_duration)]
-    pub(crate) consistency_delay: Millis,
-
-    /// How long a block stays after it was marked for deletion; 0s deletes at once, which can fail queries
-    #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = prom_duration)]
-    pub(crate) delete_delay: Millis,
-
-    /// Only blocks that end after this: RFC 3339, or relative to now such as -6w
-    #[arg(long, value_name = "TIME", default_value = "0000-01-01T00:00:00Z", allow_hyphen_values = true)]
-    pub(crate) min_time: TimeOrAgo,
-
-    /// Only blocks that begin before this: RFC 3339, or relative to now such as -2h
-    #[arg(long, value_name = "TIME", default_value = "9999-12-31T23:59:59Z", allow_hyphen_values = true)]
-    pub(crate) max_time: TimeOrAgo,
+    #[command(flatten)]
+    pub(crate) planning: Planning,
 
     #[command(flatten)]
-    pub(crate) selector: Selector,
-
-    /// External label that tells replicas apart; blocks that differ only in it are merged into one, for good.
-    /// Repeatable, and a comma-separated list
-    #[arg(long = "deduplication.replica-label", value_name = "LABEL")]
-    pub(crate) replica_labels: Vec<String>,
-
-    /// How replicas are merged: "" makes samples of equal time one, which fits Receivers; "penalty" follows one
-    /// replica until it has a gap, which fits servers that scrape by themselves
-    #[arg(long = "deduplication.func", value_name = "NAME", default_value = "", value_parser = PossibleValuesParser::new(["", "penalty"]))]
-    pub(crate) dedup_func: String,
+    pub(crate) prices: Prices,
 
     /// Hash of every file in meta.json: "" for none, or "SHA256"
     #[arg(long, value_name = "NAME", default_value = "", value_parser = PossibleValuesParser::new(["", "SHA256"]))]
@@ -72,50 +49,17 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME", default_value = "sent", value_parser = PossibleValuesParser::new(["sent", "readback"]))]
     pub(crate) verify_output: String,
 
-    /// How blocks are found: "concurrent" lists folder by folder, "recursive" lists the whole bucket once
-    #[arg(long, value_name = "NAME", default_value = "concurrent", value_parser = PossibleValuesParser::new(["concurrent", "recursive"]))]
-    pub(crate) block_discovery_strategy: String,
-
-    /// How many meta.json files and marks are fetched at a time
-    #[arg(long, value_name = "N", default_value = "32", value_parser = count)]
-    pub(crate) block_meta_fetch_concurrency: usize,
-
     /// How many groups are compacted at a time; one already uses all cores
     #[arg(long = "compact.concurrency", value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) concurrency: usize,
-
-    /// Make no downsampled blocks
-    #[arg(long = "downsampling.disable")]
-    pub(crate) no_downsampling: bool,
 
     /// How many blocks are downsampled at a time; one already uses all cores
     #[arg(long = "downsample.concurrency", value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) downsample_concurrency: usize,
 
-    /// Which series are downsampled: a selector for those that are, or behind ! for those that are not; the
-    /// first that matches decides. Repeatable
-    #[arg(long = "downsample.filter", value_name = "SELECTOR")]
-    pub(crate) downsample_filter: Vec<String>,
-
-    /// Merge blocks of one group that overlap
-    #[arg(long = "compact.enable-vertical-compaction", hide = true)]
-    pub(crate) vertical: bool,
-
-    /// Write the block of every step, also where the next step of the same group takes it away at once
-    #[arg(long = "compact.stepwise")]
-    pub(crate) stepwise: bool,
-
-    /// Largest index that a compaction may make; the largest input is marked no-compact instead
-    #[arg(long = "compact.block-max-index-size", value_name = "SIZE", default_value = "64GB", value_parser = bytes, hide = true)]
-    pub(crate) max_index_bytes: u64,
-
     /// Mark blocks with chunks out of order no-compact instead of failing their group
     #[arg(long = "compact.skip-block-with-out-of-order-chunks", hide = true)]
     pub(crate) skip_out_of_order: bool,
-
-    /// Largest range of the planner: 1 is 2h, 2 is 8h, 3 is 2d, 4 is 14d
-    #[arg(long = "debug.max-compaction-level", value_name = "N", default_value = "4", value_parser = count, hide = true)]
-    pub(crate) max_level: usize,
 
     /// Neither wait for another compactor of this bucket nor let it wait
     #[arg(long = "compact.no-lease")]
@@ -146,9 +90,6 @@ pub(crate) struct Flags {
     pub(crate) http: Http,
 
     #[command(flatten)]
-    pub(crate) retention: Retention,
-
-    #[command(flatten)]
     pub(crate) later: Later,
 }
 
@@ -170,6 +111,7 @@ mod tests {
     use clap::{CommandFactory, FromArgMatches};
 
     use super::*;
+    use crate::flags::TimeOrAgo;
     use crate::{Cli, Command};
 
     #[derive(serde::Deserialize)]
@@ -248,13 +190,13 @@ mod tests {
             "--log.level=debug",
         ])
         .unwrap();
-        assert_eq!((flags.max_level, flags.max_index_bytes), (3, 1 << 30));
-        assert!(flags.accept_malformed_index && flags.vertical && flags.skip_out_of_order && flags.stop_on_error);
-        assert!(!flags.wait && !flags.no_downsampling);
-        assert_eq!((flags.delete_delay, flags.consistency_delay), (172_800_000, 5_400_000));
-        assert_eq!(flags.min_time, TimeOrAgo::Relative(-3_628_800_000));
-        assert_eq!(crate::flags::label_names(&flags.replica_labels), ["a", "b", "c"]);
-        assert_eq!(parse(&[]).unwrap().max_index_bytes, 64 << 30);
+        assert_eq!((flags.planning.max_level, flags.planning.max_index_bytes), (3, 1 << 30));
+        assert!(flags.accept_malformed_index && flags.planning.vertical && flags.skip_out_of_order && flags.stop_on_error);
+        assert!(!flags.wait && !flags.planning.no_downsampling);
+        assert_eq!((flags.planning.delete_delay, flags.planning.consistency_delay), (172_800_000, 5_400_000));
+        assert_eq!(flags.planning.min_time, TimeOrAgo::Relative(-3_628_800_000));
+        assert_eq!(crate::flags::label_names(&flags.planning.replica_labels), ["a", "b", "c"]);
+        assert_eq!(parse(&[]).unwrap().planning.max_index_bytes, 64 << 30);
     }
 
     #[test]

@@ -105,8 +105,8 @@ impl Flags {
             view_timeout: span(http.viewer_timeout),
         };
         Settings {
-            delete_delay: self.delete_delay,
-            consistency_delay: self.consistency_delay,
+            delete_delay: self.planning.delete_delay,
+            consistency_delay: self.planning.consistency_delay,
             data_dir: self.data_dir.clone(),
             web: (self.wait && !http.web_disable).then_some(web),
         }

@@ -10,10 +10,8 @@ use std::sync::Arc;
 
 use blockyard::Result;
 use blockyard::job::Env;
-use blockyard::job::downsample::SeriesPolicy;
-use blockyard::job::lease;
-use blockyard::job::pass::{self, Dedup, Discovery, Engine, HashFunc, PassOptions, PassResult, VerifyOutput};
-use blockyard::job::relabel::parse_rules;
+use blockyard::job::pass::{self, Engine, HashFunc, PassOptions, PassResult, VerifyOutput};
+use blockyard::job::{forecast, lease};
 use blockyard::model::Millis;
 use blockyard::serve::compactor::Compactor;
 
@@ -21,7 +19,6 @@ pub(crate) use flags::Flags;
 use serve::Served;
 
 use crate::exit::Exit;
-use crate::flags::label_names;
 use crate::world::World;
 
 /// One pass, a dry run of one, or passes until a signal comes.
@@ -33,7 +30,8 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
     let options = flags.options(world.clock.now())?;
     if flags.dry_run {
         let env = world.env(flags.objstore.open().await?, &flags.data_dir);
-        print!("{}", pass::dry_run(&env, &options).await?);
+        let forecast = forecast::look(&env, &options, flags.prices.given()).await?;
+        crate::tools::print(&forecast.to_text(crate::tools::columns()))?;
         return Ok(Exit::Done);
     }
     let served = Served::start(&flags, world)?;
@@ -125,36 +123,17 @@ impl Flags {
     /// `Invalid` for flags that make no sense together or name what this version does not have;
     /// `NotFound`, `Denied` for a file that cannot be read.
     pub(crate) fn options(&self, now: Millis) -> Result<PassOptions> {
-        let mut options = PassOptions {
-            discovery: match self.block_discovery_strategy.as_str() {
-                "recursive" => Discovery::Recursive,
-                _ => Discovery::Concurrent,
-            },
-            meta_fetch_concurrency: self.block_meta_fetch_concurrency,
-            min_time: self.min_time.resolve(now),
-            max_time: self.max_time.resolve(now),
-            relabel: parse_rules(&self.selector.read()?)?,
-            consistency_delay: self.consistency_delay,
-            delete_delay: self.delete_delay,
-            replica_labels: label_names(&self.replica_labels),
-            dedup: if self.dedup_func == "penalty" { Dedup::Penalty } else { Dedup::OneToOne },
-            vertical: self.vertical,
-            stepwise: self.stepwise,
+        let options = PassOptions {
             concurrency: self.concurrency,
-            max_level: self.max_level,
-            block_max_index_bytes: self.max_index_bytes,
             hash_func: if self.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
             verify_output: if self.verify_output == "readback" { VerifyOutput::ReadBack } else { VerifyOutput::Sent },
             skip_out_of_order: self.skip_out_of_order,
             accept_malformed_index: self.accept_malformed_index,
             quarantine: !self.halt_on_error,
             back_off: self.wait,
-            downsampling: !self.no_downsampling,
             downsample_concurrency: self.downsample_concurrency,
-            downsample_policy: SeriesPolicy::parse(&self.downsample_filter)?,
-            ..PassOptions::default()
+            ..self.planning.options(now)?
         };
-        self.retention.apply(&mut options)?;
         options.check()?;
         Ok(options)
     }

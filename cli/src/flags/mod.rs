@@ -4,11 +4,15 @@
 
 mod content;
 mod global;
+mod planning;
+mod prices;
 mod retention;
 mod value;
 
 pub(crate) use content::{Backup, Objstore, Selector, read_content, read_expanded};
 pub(crate) use global::Global;
+pub(crate) use planning::Planning;
+pub(crate) use prices::Prices;
 pub(crate) use retention::Retention;
 pub(crate) use value::{TimeOrAgo, bytes, count, go_duration, label_names, prom_duration};
 

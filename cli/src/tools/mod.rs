@@ -6,6 +6,7 @@ mod external;
 mod inspect;
 mod ls;
 mod mark;
+mod plan;
 mod retention;
 mod rewrite;
 mod salvage;
@@ -55,6 +56,8 @@ pub(crate) enum BucketCommand {
     Retention(Box<retention::Flags>),
     /// Verify blocks of the bucket: Thanos' issues, and the content itself
     Verify(Box<verify::Flags>),
+    /// Say what a compactor will do with the bucket, what it will cost, and what it will not do and why
+    Plan(Box<plan::Flags>),
     /// List all blocks in the bucket
     Ls(Box<ls::Flags>),
     /// Continuously downsample blocks of the bucket that are due for it
@@ -73,6 +76,7 @@ pub(crate) async fn run(tools: Tools, world: &World) -> Result<Exit> {
         BucketCommand::Mark(flags) => mark::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Retention(flags) => retention::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Verify(flags) => verify::run(*flags, &bucket.objstore, world).await,
+        BucketCommand::Plan(flags) => plan::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Ls(flags) => ls::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Downsample(flags) => downsample::run(*flags, &bucket.objstore, world).await,
         BucketCommand::Inspect(flags) => inspect::run(*flags, &bucket.objstore, world).await,
@@ -111,8 +115,13 @@ async fn look(bucket: &blockyard::bucket::Bucket, timeout: Millis, depth: Depth,
     Ok(catalog)
 }
 
+/// Columns that a page for people may have: those of the terminal, or 100.
+pub(crate) fn columns() -> usize {
+    terminal_size::terminal_size().map_or(100, |(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
 /// Writes to standard output; a reader that went away is no error.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     use std::io::{ErrorKind, Write};
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -4,6 +4,7 @@ mod describe;
 
 use serde_json::value::RawValue;
 
+use super::forecast::{self, Pace};
 use super::pipeline::{self, Content, Output, Work};
 use super::{Env, Event, JobId, downsample};
 use crate::error::Result;
@@ -104,8 +105,11 @@ pub async fn compact(env: &Env, task: &CompactTask) -> Result<CompactOutcome> {
     let bytes = task.inputs.iter().map(SourceBlock::len_bytes).sum();
     let group = format!("{}@{}", task.resolution, task.labels);
     env.report.event(Event::Started { job: task.job, kind: "compact", group: &group, blocks: &blocks, bytes });
+    let began = env.clock.now();
     match run(env, task).await {
         Ok((outcome, dropped)) => {
+            let pace = if task.five.or(task.hour).is_some() { Pace::CompactAndDownsample } else { Pace::Compact };
+            forecast::note(&env.scratch, task.job, pace, bytes, env.clock.now() - began);
             if dropped > 0 {
                 env.report.event(Event::Deduplicated { job: task.job, samples: dropped });
             }

@@ -14,6 +14,7 @@ mod tool;
 use crate::error::Result;
 use crate::format::meta::Meta;
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
+use crate::job::forecast::{self, Pace};
 use crate::job::pipeline::{
     self, Content, DEFAULT_POSTINGS_BYTES, HashFunc, Output, SeriesChoice, SourceBlock, VerifyOutput, Work,
 };
@@ -85,8 +86,10 @@ pub async fn downsample(env: &Env, task: &DownsampleTask) -> Result<Vec<Meta>> {
     let group = format!("{resolution}@{}", task.labels);
     let bytes = task.source.len_bytes();
     env.report.event(Event::Started { job: task.job, kind: "downsample", group: &group, blocks: &[task.source.id], bytes });
+    let began = env.clock.now();
     match write(env, task).await {
         Ok(metas) => {
+            forecast::note(&env.scratch, task.job, Pace::Downsample, bytes, env.clock.now() - began);
             let text: Vec<String> = metas.iter().map(|m| format!("block {} of {}", m.ulid, name(m.resolution()))).collect();
             let text = if text.is_empty() { "no samples, no block".to_owned() } else { text.join(", ") };
             env.report.event(Event::Finished { job: task.job, outcome: &text });

@@ -256,6 +256,13 @@ impl<'a> Windows<'a> {
 }
 
 impl Due {
+    /// Why it is downsampled, for people.
+    pub fn why(&self) -> String {
+        let levels: Vec<String> = self.levels.resolutions().into_iter().map(duration_text).collect();
+        let length = duration_text(self.block.meta.time_range().len_ms());
+        format!("it is {length} long, and there are no samples of {} of it", levels.join(" and "))
+    }
+
     /// As a plan shows it.
     pub fn show(&self) -> PlannedDownsample {
         let meta = &self.block.meta;

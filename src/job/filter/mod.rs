@@ -71,6 +71,12 @@ pub struct Selection {
     pub marked: Vec<CatalogBlock>,
     /// Blocks whose sources others have, each with one that has them, by id.
     pub duplicates: Vec<(CatalogBlock, BlockId)>,
+    /// Blocks that are too young to be looked at, by id.
+    pub fresh: Vec<CatalogBlock>,
+    /// Objects of all blocks and parts of blocks that were listed, whoever works on them.
+    pub objects: u64,
+    /// Marks among them.
+    pub mark_objects: u64,
     /// Blocks by state.
     pub states: BTreeMap<State, usize>,
     /// Replica labels that were taken away.
@@ -81,13 +87,18 @@ pub struct Selection {
 pub fn select(catalog: &mut Catalog, options: &PassOptions, now: Millis) -> Selection {
     let mut blocks = std::mem::take(&mut catalog.blocks);
     let mut states = BTreeMap::new();
+    let listed = blocks.iter().map(|b| b.objects.len()).chain(catalog.partial.iter().map(|p| p.objects.len()));
+    let objects = listed.map(|n| n as u64).sum();
+    let marks_of = |b: &CatalogBlock| [b.deletion.is_some(), b.no_compact.is_some(), b.no_downsample.is_some()];
+    let mark_objects = blocks.iter().flat_map(marks_of).map(u64::from).sum();
     let corrupt = catalog.partial.iter().filter(|p| matches!(p.why, PartialReason::Corrupt(_))).count();
     states.insert(State::CorruptedMeta, corrupt);
     states.insert(State::NoMeta, catalog.partial.len() - corrupt);
     states.insert(State::Failed, catalog.failed.len());
     states.insert(State::TimeExcluded, by_time(&mut blocks, options.min_time, options.max_time));
     states.insert(State::LabelExcluded, by_labels(&mut blocks, &options.relabel, &options.replica_labels));
-    states.insert(State::TooFresh, by_age(&mut blocks, options.consistency_delay, now));
+    let fresh = by_age(&mut blocks, options.consistency_delay, now);
+    states.insert(State::TooFresh, fresh.len());
     let marked = take_marked(&mut blocks);
     states.insert(State::MarkedForDeletion, marked.len());
     let labels_removed = remove_replica_labels(&mut blocks, &options.replica_labels);
@@ -96,7 +107,7 @@ pub fn select(catalog: &mut Catalog, options: &PassOptions, now: Millis) -> Sele
     states.insert(State::MarkedForNoCompact, blocks.iter().filter(|b| b.no_compact.is_some()).count());
     states.insert(State::MarkedForNoDownsample, blocks.iter().filter(|b| b.no_downsample.is_some()).count());
     states.insert(State::Loaded, blocks.len());
-    Selection { blocks, marked, duplicates, states, labels_removed }
+    Selection { blocks, marked, duplicates, fresh, objects, mark_objects, states, labels_removed }
 }
 
 /// Keeps blocks that touch `[min, max]`, both included; returns how many went.
@@ -110,13 +121,17 @@ pub fn by_labels(blocks: &mut Vec<CatalogBlock>, rules: &[Rule], replica_labels:
 }
 
 /// Keeps blocks that are `delay` old by their upload time, or by their id if they have none, and blocks that a
-/// compactor or a repair made.
-pub fn by_age(blocks: &mut Vec<CatalogBlock>, delay: Millis, now: Millis) -> usize {
-    dropping(blocks, |b| {
-        let uploaded = b.meta.thanos.upload_time;
-        let since = if uploaded.is_zero() { b.id.created() } else { uploaded.millis() };
-        now.saturating_sub(since) >= delay || TRUSTED_SOURCES.contains(&b.meta.thanos.source.as_str())
-    })
+/// compactor or a repair made; returns the others.
+pub fn by_age(blocks: &mut Vec<CatalogBlock>, delay: Millis, now: Millis) -> Vec<CatalogBlock> {
+    let is_fresh = |b: &mut CatalogBlock| now < old_enough(b, delay) && !TRUSTED_SOURCES.contains(&b.meta.thanos.source.as_str());
+    blocks.extract_if(.., is_fresh).collect()
+}
+
+/// When a block is `delay` old.
+pub fn old_enough(block: &CatalogBlock, delay: Millis) -> Millis {
+    let uploaded = block.meta.thanos.upload_time;
+    let since = if uploaded.is_zero() { block.id.created() } else { uploaded.millis() };
+    since.saturating_add(delay)
 }
 
 /// Takes out blocks that are marked for deletion.

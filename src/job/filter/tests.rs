@@ -53,8 +53,8 @@ fn fresh_blocks_wait_unless_a_compactor_made_them() {
     blocks.push(block(now - 1, |m| m.thanos.upload_time = Timestamp::from_millis(now - 20 * HOUR)));
     blocks.push(block(now - 20 * HOUR, |m| m.thanos.upload_time = Timestamp::from_millis(now - 1)));
     let all = blocks.len();
-    assert_eq!(by_age(&mut blocks.clone(), 0, now), 0);
-    assert_eq!(by_age(&mut blocks, 30 * MINUTE, now), 4);
+    assert_eq!(by_age(&mut blocks.clone(), 0, now).len(), 0);
+    assert_eq!(by_age(&mut blocks, 30 * MINUTE, now).len(), 4);
     assert_eq!(blocks.len(), all - 4);
     assert!(blocks.iter().any(|b| b.id == id(now - 1)));
     assert!(!blocks.iter().any(|b| b.id == id(now - 20 * HOUR)));

@@ -77,21 +77,28 @@ impl PassOptions {
 }
 
 /// Knows which levels are due of a block that is about to be written.
-pub(super) struct Ahead<'a> {
+pub(crate) struct Ahead<'a> {
     options: &'a PassOptions,
     covered: Covered,
 }
 
 impl<'a> Ahead<'a> {
     /// By all blocks that are worked on.
-    pub(super) fn new(options: &'a PassOptions, blocks: &[CatalogBlock]) -> Self {
+    pub(crate) fn new(options: &'a PassOptions, blocks: &[CatalogBlock]) -> Self {
         let covered = if options.downsampling { Covered::by(blocks) } else { Covered::default() };
         Ahead { options, covered }
     }
 
+    /// One more block that is worked on.
+    pub(crate) fn add(&mut self, block: &CatalogBlock) {
+        if self.options.downsampling {
+            self.covered.add(block);
+        }
+    }
+
     /// The levels that can be made when the `chosen` blocks of `group` become one: those that are due of the
     /// result, if no further compaction of the group would take the result away before it is downsampled.
-    pub(super) fn levels(&self, group: &Group, chosen: &[usize]) -> Levels {
+    pub(crate) fn levels(&self, group: &Group, chosen: &[usize]) -> Levels {
         if !self.options.downsampling {
             return Levels::default();
         }

@@ -16,8 +16,11 @@ mod step;
 
 pub use crate::job::compact::{HashFunc, VerifyOutput};
 pub use beside::Beside;
+pub(crate) use downsample::Ahead;
+pub(crate) use hold::Holds;
 pub use options::{Dedup, Discovery, MAX_LEVEL, PassOptions, RANGES};
-pub use run::{Compacted, Compactor, Engine, GroupError, PassResult, dry_run, run};
+pub(crate) use run::syncer;
+pub use run::{Compacted, Compactor, Engine, GroupError, PassResult, run};
 
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,10 @@ use crate::error::{Error, Kind, Result};
 use crate::format::meta::Meta;
 use crate::job::catalog::{Catalog, CatalogBlock, Depth, SyncOptions, Syncer};
 use crate::job::compact::{self, CompactOutcome, CompactTask};
-use crate::job::downsample::{self, DownsampleTask, Downsampled, Empties, FailedBlock, Levels};
+use crate::job::downsample::{self, DownsampleTask, Downsampled, FailedBlock};
 use crate::job::filter::{Selection, State, select};
 use crate::job::group::{Group, groups};
-use crate::job::plan::{Plan, PlannedMark, plan_job};
+use crate::job::plan::PlannedMark;
 use crate::job::quarantine::{Standing, series_of};
 use crate::job::retain::{self, Retained};
 use crate::job::{Env, Event, Level, Work, clean, garbage};
@@ -178,43 +178,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     Ok(pass.result)
 }
 
-/// What the first round of a pass would do; reads metas and marks, and writes nothing anywhere.
-///
-/// # Errors
-/// As [`run`].
-pub async fn dry_run(env: &Env, options: &PassOptions) -> Result<Plan> {
-    options.check()?;
-    let mut catalog = syncer(env, options, None).sync().await?;
-    catalog.check_complete()?;
-    let now = env.clock.now();
-    let mut selection = select(&mut catalog, options, now);
-    let mut plan = Plan { garbage: garbage::plan(&selection), ..Plan::default() };
-    plan.deletions = clean::due(&selection, &catalog, options.delete_delay, now);
-    plan.deletions.extend(clean::given_up(&catalog, now));
-    plan.retention = retain::look(env, &selection.blocks, options).await?;
-    if plan.retention.brakes.is_empty() {
-        selection.blocks.retain(|b| plan.retention.expired.binary_search_by_key(&b.id, |e| e.block).is_err());
-    }
-    let ahead = Ahead::new(options, &selection.blocks);
-    let holds = Holds::new(env, options);
-    for mut group in groups(selection.blocks.clone()) {
-        let (left_alone, is_stuck) = holds.show(&mut group, options, now);
-        left_alone.iter().for_each(|error| plan.leave(&group, format!("left alone: {error}")));
-        if is_stuck {
-            continue;
-        }
-        let decided = plan_job(&group, options);
-        let levels = decided.job().map_or_else(Levels::default, |(chosen, _)| ahead.levels(&group, chosen));
-        plan.add(&group, &decided, levels, env.bucket.read_bytes());
-    }
-    if options.downsampling {
-        let empties = Empties::read(&env.scratch, options.downsample_policy.as_ref());
-        plan.downsample(&selection.blocks, options.ranges(), &empties);
-    }
-    Ok(plan)
-}
-
-pub(super) fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer {
+pub(crate) fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer {
     let sync = SyncOptions {
         discovery: options.discovery,
         concurrency: options.meta_fetch_concurrency,

@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
 mod downsampling;
+mod forecast;
 mod hollow;
 mod outgrown;
 mod proof;
@@ -21,6 +22,7 @@ use crate::format::marks::{DeletionMark, NoCompactMark};
 use crate::format::meta::Meta;
 use crate::job::compact::{CompactOutcome, CompactTask};
 use crate::job::downsample::DownsampleTask;
+use crate::job::forecast::{Forecast, JobKind, Prices};
 use crate::job::{Env, Silent};
 use crate::model::{BlockId, LabelSet, Millis};
 use crate::series::aggregate::{FIVE_MINUTES, ONE_HOUR};
@@ -159,6 +161,10 @@ async fn coarser(env: &Env, of: &Meta, id: BlockId, resolution: Millis) -> Resul
     Ok(meta)
 }
 
+async fn dry_run(env: &Env, options: &PassOptions) -> Result<Forecast> {
+    crate::job::forecast::look(env, options, Prices::default()).await
+}
+
 fn outputs(result: &PassResult) -> Vec<Vec<i64>> {
     let mut all: Vec<Vec<i64>> = result.compacted.iter().map(|c| c.inputs.iter().map(|i| i.created()).collect()).collect();
     all.sort();
@@ -229,12 +235,13 @@ async fn a_dry_run_says_what_a_pass_does_and_writes_nothing() {
     let before = world.keys().await;
     let plan = dry_run(&world.env, &PassOptions::default()).await.unwrap();
     assert_eq!(world.keys().await, before);
-    assert_eq!(plan.compactions.len(), 1);
-    assert_eq!(plan.compactions[0].inputs, [id(1), id(2), id(3), id(4)]);
-    assert_eq!(plan.garbage.iter().map(|g| (g.block, g.covered_by)).collect::<Vec<_>>(), [(id(40), id(1))]);
+    assert_eq!(plan.jobs.len(), 1);
+    assert_eq!(plan.jobs[0].blocks, [id(1), id(2), id(3), id(4)]);
+    assert_eq!(plan.marks.iter().map(|m| (m.which.block, m.because)).collect::<Vec<_>>(), [(Some(id(40)), "duplicate")]);
     assert_eq!(plan.deletions.iter().map(|d| d.block).collect::<Vec<_>>(), [id(30), id(31)]);
-    assert_eq!(plan.nothing[0].reason, "there is only one block");
-    let text = plan.to_string();
+    assert!(plan.left_alone.iter().any(|l| l.blocks == [id(32)] && l.because.because == "only-block"), "{:?}", plan.left_alone);
+    let text = plan.to_text(200);
+    assert!(text.contains(&format!("mark {} for deletion: {} has all its sources", id(40), id(1))), "{text}");
     assert!(text.contains("delete 000000000Y0000000000000000: marked 1970-01-01T00:00:05Z, 4 objects"), "{text}");
 
     let result = run(&world.env, &PassOptions::default(), &Fake::default()).await.unwrap();
@@ -458,8 +465,9 @@ async fn retention_waits_for_no_compaction() {
     let options = PassOptions { retention_raw: 1000 * HOUR, downsampling: false, max_level: 2, ..PassOptions::default() };
     let plan = dry_run(&world.env, &options).await.unwrap();
     assert!(!plan.is_idle());
-    assert_eq!(plan.retention.expired.iter().map(|e| e.block).collect::<Vec<_>>(), [id(20)]);
-    assert!(plan.to_string().contains(&format!("expire {}: raw until ", id(20))), "{plan}");
+    assert_eq!(plan.marks.iter().map(|m| (m.which.block, m.because)).collect::<Vec<_>>(), [(Some(id(20)), "expired")]);
+    let text = plan.to_text(200);
+    assert!(text.contains(&format!("expire {}: raw until ", id(20))), "{text}");
     let slow = Slow(Fake::default(), world.clock.clone());
     let result = run(&world.env, &options, &slow).await.unwrap();
     assert!(result.is_clean());

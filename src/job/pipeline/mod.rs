@@ -50,6 +50,7 @@ pub use run::build;
 pub use scan::Scan;
 pub use scattered::{ChunkRecords, RecordReader, ScatteredChunks};
 pub use source::SourceBlock;
+pub(crate) use source::input_part_bytes;
 
 /// Postings of one output in memory before they are written out as a run (bytes).
 pub const DEFAULT_POSTINGS_BYTES: usize = 256 << 20;

@@ -102,6 +102,11 @@ impl SourceBlock {
     }
 }
 
+/// Bytes of one ranged read where so many inputs are read side by side.
+pub(crate) fn input_part_bytes(bucket: &Bucket, inputs: usize) -> u64 {
+    read_ahead(bucket.read_bytes() as u64, inputs as u64).part_bytes
+}
+
 /// Read-ahead is a share divided by the inputs, each of which reads its index and its chunks: many
 /// inputs read smaller parts, so that memory does not grow with their number.
 pub(super) fn read_ahead(read_bytes: u64, inputs: u64) -> ReadAhead {

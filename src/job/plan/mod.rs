@@ -1,7 +1,8 @@
-//! What a compactor would do with a bucket, as a value: printed by a dry run, carried out by a pass.
+//! What is done next with a group of blocks, as a value: carried out by a pass, played to its end by a
+//! [forecast](super::forecast).
 //!
-//! A plan is one job of each group; what can be done after that is planned when it is done. A job is one step of
-//! the planner, or a row of them whose blocks in between need not be written ([`fuse`]).
+//! A job is one step of the planner, or a row of them whose blocks in between need not be written ([`fuse`]); what can
+//! be done after that is planned when it is done.
 
 mod fuse;
 mod limits;
@@ -9,92 +10,21 @@ mod replay;
 mod step;
 mod text;
 
-use std::collections::HashSet;
-
 use serde::Serialize;
 
 pub use fuse::{Fused, fuse};
 pub(crate) use limits::outgrown;
 pub use limits::{Limits, PlannedMark, next_step_within};
 pub use replay::{Replay, Replayed, Taken, joined, replay};
-pub use step::{Nothing, Piece, Step, Why, next_step};
+pub use step::{Alone, Nothing, Piece, Step, Why, next_step};
 pub(crate) use text::never_text;
 pub use text::{duration_text, size_text};
 
 use crate::error::{Error, Kind, Result};
 use crate::job::catalog::CatalogBlock;
-use crate::job::downsample::{self, Due, Empties, Levels, Never, PlannedDownsample};
 use crate::job::group::Group;
 use crate::job::pass::PassOptions;
-use crate::job::retain::RetentionPlan;
-use crate::model::{BlockId, LabelSet, Millis};
-
-/// Ranged reads of an input that are not proportional to its size: its tail, its tables, the ends of its sections.
-const READS_AN_INPUT: u64 = 6;
-
-/// Postings that are kept in memory; above, they go to scratch (bytes).
-const POSTINGS_IN_MEMORY_BYTES: u64 = 256 << 20;
-
-/// What a compactor would do.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Plan {
-    /// Blocks that become one, by group.
-    pub compactions: Vec<PlannedCompaction>,
-    /// Marks against compaction that are made before.
-    pub marks: Vec<PlannedMark>,
-    /// Duplicates that are marked for deletion.
-    pub garbage: Vec<PlannedGarbage>,
-    /// What is deleted.
-    pub deletions: Vec<PlannedDeletion>,
-    /// Blocks that are downsampled when nothing is left to compact.
-    pub downsamplings: Vec<PlannedDownsample>,
-    /// Blocks of which a level is not there and will not be made.
-    pub never_downsampled: Vec<Never>,
-    /// What has expired.
-    pub retention: RetentionPlan,
-    /// Groups of which nothing is compacted, and why.
-    pub nothing: Vec<NothingPlanned>,
-}
-
-/// Blocks that become one.
-#[derive(Clone, Debug, Serialize)]
-pub struct PlannedCompaction {
-    /// Key of the group.
-    pub group: String,
-    /// Milliseconds between samples, 0 for raw.
-    pub resolution: Millis,
-    /// External labels of the new block.
-    pub labels: LabelSet,
-    /// The blocks, by minimum time.
-    pub inputs: Vec<BlockId>,
-    /// First millisecond of the new block.
-    pub min_time: Millis,
-    /// First millisecond behind the new block.
-    pub max_time: Millis,
-    /// Bytes that are read.
-    pub bytes_in: u64,
-    /// Bytes that are written at most; merged replicas come to less.
-    pub bytes_out_estimate: u64,
-    /// Requests to the bucket.
-    pub requests: Requests,
-    /// Bytes on the local disk at most.
-    pub scratch: u64,
-    /// Milliseconds between samples of the downsampled blocks that are made on the way, finer first.
-    pub downsampled_to: Vec<Millis>,
-    /// Why these; of several steps, the last.
-    pub why: Why,
-    /// Compactions that it stands for: 1 where it is one step of the planner.
-    pub in_place_of: usize,
-}
-
-/// Requests to a bucket, estimated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Requests {
-    /// Reads of objects and of ranges.
-    pub get: u64,
-    /// Writes of objects and of their parts.
-    pub put: u64,
-}
+use crate::model::{BlockId, Millis};
 
 /// A duplicate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -133,21 +63,6 @@ pub enum Deletion {
         /// When its newest object was written, in milliseconds since the Unix epoch.
         newest: Millis,
     },
-}
-
-/// A group of which nothing is compacted.
-#[derive(Clone, Debug, Serialize)]
-pub struct NothingPlanned {
-    /// Key of the group.
-    pub group: String,
-    /// Milliseconds between samples, 0 for raw.
-    pub resolution: Millis,
-    /// External labels.
-    pub labels: LabelSet,
-    /// Its blocks.
-    pub blocks: usize,
-    /// Why, for people.
-    pub reason: String,
 }
 
 /// The next step of a group.
@@ -205,89 +120,10 @@ pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
     GroupPlan { step, marks, fused: None }
 }
 
-impl Plan {
-    /// Adds what is decided about `group`, with the levels that are made on the way; `read_bytes` is what one
-    /// ranged read asks for.
-    pub fn add(&mut self, group: &Group, decided: &GroupPlan, levels: Levels, read_bytes: usize) {
-        self.marks.extend(decided.marks.iter().cloned());
-        let reason = match &decided.step {
-            Ok(Step::Compact(..)) => {
-                return self.compactions.extend(PlannedCompaction::new(group, decided, levels, read_bytes));
-            }
-            Ok(Step::Nothing(nothing)) => nothing.to_string(),
-            Err(error) => error.to_string(),
-        };
-        self.leave(group, reason);
-    }
-
-    /// Adds that something of `group` is not compacted, and why.
-    pub fn leave(&mut self, group: &Group, reason: String) {
-        self.nothing.push(NothingPlanned {
-            group: group.key.clone(),
-            resolution: group.resolution,
-            labels: LabelSet::clone(&group.labels),
-            blocks: group.blocks.len(),
-            reason,
-        });
-    }
-
-    /// Adds what is downsampled of `blocks`, as far as they stay: inputs of compactions are not downsampled,
-    /// their results may be. `ranges` are those of the planner; what is known to come out empty is left out.
-    pub fn downsample(&mut self, blocks: &[CatalogBlock], ranges: &[Millis], empties: &Empties) {
-        let (mut due, never) = downsample::plan(blocks, ranges);
-        empties.leave_out(&mut due);
-        let inputs: HashSet<BlockId> = self.compactions.iter().flat_map(|c| c.inputs.iter().copied()).collect();
-        self.downsamplings.extend(due.iter().map(Due::show).filter(|d| !inputs.contains(&d.block)));
-        self.never_downsampled.extend(never.into_iter().filter(|n| !inputs.contains(&n.block)));
-    }
-
-    /// Whether a pass would change anything.
-    pub fn is_idle(&self) -> bool {
-        let expires = !self.retention.expired.is_empty() && self.retention.brakes.is_empty();
-        self.compactions.is_empty()
-            && self.downsamplings.is_empty()
-            && self.marks.is_empty()
-            && self.garbage.is_empty()
-            && self.deletions.is_empty()
-            && !expires
-    }
-}
-
-impl PlannedCompaction {
-    fn new(group: &Group, decided: &GroupPlan, levels: Levels, read_bytes: usize) -> Option<Self> {
-        let (chosen, why) = decided.job()?;
-        let blocks: Vec<&CatalogBlock> = chosen.iter().map(|&at| &group.blocks[at]).collect();
-        let listed = |name: fn(&str) -> bool| -> Vec<u64> {
-            let parts = blocks.iter().flat_map(|b| b.objects.iter());
-            parts.filter(|o| o.key.split_once('/').is_some_and(|(_, rest)| name(rest))).map(|o| o.len_bytes).collect()
-        };
-        let indexes = listed(|name| name == "index");
-        let chunks = listed(|name| name.starts_with("chunks/"));
-        let bytes: u64 = indexes.iter().chain(&chunks).fold(0, |sum, &n| sum.saturating_add(n));
-        let reads = |len: &u64| len.div_ceil(read_bytes.max(1) as u64);
-        let parts: u64 = indexes.iter().chain(&chunks).map(reads).fold(0, u64::saturating_add);
-        let index_bytes: u64 = indexes.iter().fold(0, |sum, &n| sum.saturating_add(n));
-        Some(PlannedCompaction {
-            group: group.key.clone(),
-            resolution: group.resolution,
-            labels: LabelSet::clone(&group.labels),
-            inputs: blocks.iter().map(|b| b.id).collect(),
-            min_time: blocks.iter().map(|b| b.meta.min_time).min().unwrap_or_default(),
-            max_time: blocks.iter().map(|b| b.meta.max_time).max().unwrap_or_default(),
-            bytes_in: bytes,
-            bytes_out_estimate: bytes,
-            // a part has at least 8 MiB; meta.json, and a mark for each input
-            requests: Requests {
-                get: parts + READS_AN_INPUT * blocks.len() as u64,
-                put: bytes.div_ceil(8 << 20) + 3 + blocks.len() as u64,
-            },
-            // postings are a part of the index; they go to the disk only where there are many
-            scratch: if index_bytes > POSTINGS_IN_MEMORY_BYTES { index_bytes } else { 0 },
-            downsampled_to: levels.resolutions(),
-            why,
-            in_place_of: decided.fused.as_ref().map_or(1, |fused| fused.steps),
-        })
-    }
+/// Why each block of a group of which nothing is compacted is left alone, in the order of its blocks.
+pub fn left_alone(group: &Group, options: &PassOptions) -> Vec<Alone> {
+    let pieces: Vec<Piece> = group.blocks.iter().map(piece).collect();
+    step::left_alone(&pieces, options.ranges())
 }
 
 fn piece(block: &CatalogBlock) -> Piece {

@@ -77,6 +77,53 @@ pub enum Nothing {
     Apart,
 }
 
+/// Why one block is in no step, while nothing is to be done with its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "because")]
+pub enum Alone {
+    /// It is marked against it.
+    Marked,
+    /// There is no other block.
+    OneBlock,
+    /// It is the newest, which was just uploaded.
+    Newest,
+    /// There is only one range, and that is the base.
+    OneRange,
+    /// A block of its window failed before.
+    Failed {
+        /// That block.
+        block: BlockId,
+    },
+    /// Its window is not full, and more may come into it.
+    Open {
+        /// First millisecond of the window.
+        start: Millis,
+        /// Its length in milliseconds.
+        length: Millis,
+        /// Blocks in it, this one included.
+        blocks: usize,
+    },
+    /// Marked blocks lie between it and the others of its window.
+    Separated,
+    /// It fills a window of the longest range: there is nothing longer to join it into.
+    Longest {
+        /// The length of the window in milliseconds.
+        length: Millis,
+    },
+    /// The longest window that it fits into is over, and no other block lies in it.
+    NoNeighbour {
+        /// First millisecond of the window.
+        start: Millis,
+        /// Its length in milliseconds.
+        length: Millis,
+    },
+    /// It reaches over a border of windows of every range.
+    Crosses {
+        /// The length of the longest window in milliseconds.
+        length: Millis,
+    },
+}
+
 /// What to do next with a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -140,6 +187,36 @@ pub(super) fn first_overlap(pieces: &[Piece], among: &[usize]) -> Vec<usize> {
     overlapping
 }
 
+/// What can be done with the blocks of one window.
+enum Verdict {
+    /// These become one.
+    Ready(Vec<usize>),
+    /// This one failed before.
+    Failed(BlockId),
+    /// It is the only one.
+    Single,
+    /// Marked blocks lie between all others.
+    Separated,
+    /// So many are there, and more may come.
+    Open(usize),
+}
+
+/// Judges a window of `length`; nothing comes any more into one that ends before `high`.
+fn judge(pieces: &[Piece], window: std::ops::Range<usize>, length: Millis, high: Millis) -> Verdict {
+    let inside = &pieces[window.clone()];
+    if let Some(piece) = inside.iter().find(|p| p.failed) {
+        return Verdict::Failed(piece.id);
+    }
+    let [first, .., last] = inside else { return Verdict::Single };
+    // marked blocks stay where they are: what they separate is not joined around them
+    let mut runs = window.collect::<Vec<usize>>();
+    let Some(run) = runs.split_mut(|&at| pieces[at].no_compact).find(|run| run.len() > 1) else {
+        return Verdict::Separated;
+    };
+    let full = last.range.end.saturating_sub(first.range.start) == length;
+    if full || last.range.end <= high { Verdict::Ready(run.to_vec()) } else { Verdict::Open(run.len()) }
+}
+
 /// The first window, of the shortest range, that is closed and has two blocks side by side.
 fn first_window(pieces: &[Piece], ranges: &[Millis]) -> Result<(Vec<usize>, Why), Nothing> {
     let Some(ranges) = ranges.get(1..).filter(|r| !r.is_empty()) else { return Err(Nothing::OneRange) };
@@ -148,26 +225,59 @@ fn first_window(pieces: &[Piece], ranges: &[Millis]) -> Result<(Vec<usize>, Why)
     let (mut failed, mut open, mut separated) = (None, None, false);
     for &length in ranges {
         for (start, window) in windows(pieces, length) {
-            let inside = &pieces[window.clone()];
-            if let Some(piece) = inside.iter().find(|p| p.failed) {
-                failed = failed.or(Some(Nothing::Failed { block: piece.id }));
-                continue;
+            match judge(pieces, window, length, high) {
+                Verdict::Ready(run) => return Ok((run, Why::Window { start, length })),
+                Verdict::Failed(block) => failed = failed.or(Some(Nothing::Failed { block })),
+                Verdict::Open(blocks) => open = open.or(Some(Nothing::Open { start, length, blocks })),
+                Verdict::Separated => separated = true,
+                Verdict::Single => {}
             }
-            let [first, .., last] = inside else { continue };
-            // marked blocks stay where they are: what they separate is not joined around them
-            let mut runs = window.collect::<Vec<usize>>();
-            let Some(run) = runs.split_mut(|&at| pieces[at].no_compact).find(|run| run.len() > 1) else {
-                separated = true;
-                continue;
-            };
-            let full = last.range.end.saturating_sub(first.range.start) == length;
-            if full || last.range.end <= high {
-                return Ok((run.to_vec(), Why::Window { start, length }));
-            }
-            open = open.or(Some(Nothing::Open { start, length, blocks: run.len() }));
         }
     }
     Err(failed.or(open).unwrap_or(if separated { Nothing::Separated } else { Nothing::Apart }))
+}
+
+/// Why each of `pieces` is in no step, where the planner has none for them.
+pub(super) fn left_alone(pieces: &[Piece], ranges: &[Millis]) -> Vec<Alone> {
+    let Some((newest, older)) = pieces.split_last() else { return Vec::new() };
+    let (last, alone) = match (newest.no_compact, older.is_empty()) {
+        (true, _) => (Alone::Marked, Alone::OneRange),
+        (false, true) => (Alone::OneBlock, Alone::OneRange),
+        (false, false) => (Alone::Newest, Alone::OneRange),
+    };
+    let mut reasons = vec![alone; older.len()];
+    if let (Some(&longest), Some(high)) = (ranges.get(1..).and_then(<[Millis]>::last), older.last().map(|p| p.range.start)) {
+        reasons.fill(Alone::Crosses { length: longest });
+        // the shortest window in which something is missing says more than longer ones
+        let mut is_said = vec![false; older.len()];
+        for &length in &ranges[1..] {
+            for (start, window) in windows(older, length) {
+                let (verdict, end) = (judge(older, window.clone(), length, high), start.saturating_add(length));
+                let (reason, says_all) = match verdict {
+                    Verdict::Failed(block) => (Alone::Failed { block }, true),
+                    Verdict::Ready(run) => (Alone::Open { start, length, blocks: run.len() }, true),
+                    Verdict::Open(blocks) => (Alone::Open { start, length, blocks }, true),
+                    Verdict::Separated => (Alone::Separated, true),
+                    Verdict::Single
+                        if older[window.start].range.end.saturating_sub(older[window.start].range.start) >= length =>
+                    {
+                        (Alone::Longest { length }, false)
+                    }
+                    Verdict::Single if newest.range.start < end => (Alone::Open { start, length, blocks: 1 }, true),
+                    Verdict::Single => (Alone::NoNeighbour { start, length }, false),
+                };
+                for at in window {
+                    if !is_said[at] {
+                        (reasons[at], is_said[at]) = (reason, says_all);
+                    }
+                }
+            }
+        }
+    }
+    let marked = older.iter().zip(&mut reasons).filter(|(piece, _)| piece.no_compact);
+    marked.for_each(|(_, reason)| *reason = Alone::Marked);
+    reasons.push(last);
+    reasons
 }
 
 /// Runs of blocks that lie in one aligned window of `length`, each with the start of its window; blocks that

@@ -208,7 +208,7 @@ mod groups {
     use crate::format::marks::NoCompactMark;
     use crate::format::meta::Meta;
     use crate::job::group::groups;
-    use crate::job::pass::RANGES;
+    use crate::model::LabelSet;
 
     const HOUR: Millis = 3_600_000;
 
@@ -293,44 +293,56 @@ mod groups {
     }
 
     #[test]
-    fn a_plan_counts_what_it_takes() {
-        let group = group(&[(1, 0, 2, &[1]), (2, 2, 4, &[2]), (3, 4, 6, &[3]), (4, 6, 8, &[4]), (5, 8, 10, &[5])]);
-        let mut plan = Plan::default();
-        plan.add(&group, &plan_group(&group, &PassOptions::default()), Levels::default(), 8 << 20);
-        let compaction = &plan.compactions[0];
-        assert_eq!(compaction.inputs.len(), 4);
-        assert_eq!((compaction.min_time, compaction.max_time), (0, 8 * HOUR));
-        assert_eq!(compaction.bytes_in, 4 * (21 << 20));
-        assert_eq!(compaction.requests, Requests { get: 4 * (3 + 1 + 6), put: 11 + 3 + 4 });
-        assert_eq!(compaction.why, Why::Window { start: 0, length: RANGES[2] });
-        let text = plan.to_string();
-        assert!(text.contains("compact 4 blocks of 0 {cluster=\"a\"}\n"), "{text}");
-        assert!(text.contains("window of 8h from 1970-01-01T00:00:00Z is complete"), "{text}");
-        assert!(text.contains("plan: 1 compactions of 4 blocks, 84.0 MiB in"), "{text}");
-        let json = serde_json::to_value(&plan).unwrap();
-        assert_eq!(json["compactions"][0]["why"]["because"], "window");
-        assert_eq!(json["compactions"][0]["inputs"][0], "00000000010000000000000000");
-    }
-
-    #[test]
-    fn many_groups_with_one_reason_are_one_line() {
-        let mut plan = Plan::default();
-        for _ in 0..100 {
-            let group = group(&[(1, 0, 2, &[1])]);
-            plan.add(&group, &plan_group(&group, &PassOptions::default()), Levels::default(), 8 << 20);
-        }
-        assert!(plan.to_string().starts_with("nothing of 100 groups: there is only one block\nplan: 0 compactions"));
-    }
-
-    #[test]
     fn why_nothing_is_planned_is_said() {
         let group = group(&[(1, 0, 2, &[1]), (2, 2, 4, &[2]), (3, 4, 6, &[3])]);
-        let mut plan = Plan::default();
-        plan.add(&group, &plan_group(&group, &PassOptions::default()), Levels::default(), 8 << 20);
-        assert!(plan.is_idle());
+        let Ok(Step::Nothing(nothing)) = plan_group(&group, &PassOptions::default()).step else { panic!("a step") };
         assert_eq!(
-            plan.nothing[0].reason,
+            nothing.to_string(),
             "window of 8h from 1970-01-01T00:00:00Z has 2 blocks and is open until it is full or two blocks begin behind it"
         );
+    }
+
+    #[test]
+    fn each_block_that_is_left_alone_has_its_reason() {
+        let say = |blocks: &[(i64, i64, i64)], marked: &[i64], failed: &[i64], options: &PassOptions| -> Vec<String> {
+            let all: Vec<_> = blocks.iter().map(|&(n, from, to)| (n, from, to, [n])).collect();
+            let all: Vec<(i64, i64, i64, &[i64])> = all.iter().map(|(n, from, to, own)| (*n, *from, *to, &own[..])).collect();
+            let mut group = group(&all);
+            for block in &mut group.blocks {
+                if marked.contains(&block.id.created()) {
+                    block.no_compact = Some(NoCompactMark::new(block.id, 0, "manual", "").into());
+                }
+                Arc::make_mut(&mut block.meta).compaction.failed = failed.contains(&block.id.created());
+            }
+            assert!(matches!(plan_group(&group, options).step, Ok(Step::Nothing(_))), "{blocks:?}");
+            left_alone(&group, options).into_iter().map(|alone| format!("{alone:?}")).collect()
+        };
+        let all = PassOptions::default();
+        let hours = |n: i64| format!("start: {}, length: {}", n * HOUR, 8 * HOUR);
+        assert_eq!(say(&[(1, 0, 2)], &[], &[], &all), ["OneBlock"]);
+        let open = format!("Open {{ {}, blocks: 2 }}", hours(0));
+        assert_eq!(say(&[(1, 0, 2), (2, 2, 4), (3, 4, 6)], &[], &[], &all), [&*open, &open, "Newest"]);
+        // a gap: nobody else came into the first eight hours, two days are still open
+        let two_days = format!("Open {{ start: 0, length: {}, blocks: 2 }}", 48 * HOUR);
+        assert_eq!(say(&[(1, 0, 2), (2, 8, 10), (3, 18, 20)], &[], &[], &all), [&*two_days, &two_days, "Newest"]);
+        let (longest, days) = (14 * 24, 14 * 24 * HOUR);
+        assert_eq!(
+            say(&[(1, 0, longest), (2, longest, longest + 2), (3, 3 * longest, 3 * longest + 2)], &[], &[], &all),
+            [
+                format!("Longest {{ length: {days} }}"),
+                format!("NoNeighbour {{ start: {days}, length: {days} }}"),
+                "Newest".into()
+            ]
+        );
+        assert_eq!(
+            say(&[(1, longest - 1, longest + 1), (2, 3 * longest, 3 * longest + 2)], &[], &[], &all)[0],
+            format!("Crosses {{ length: {days} }}")
+        );
+        let marked = [(1, 0, 2), (2, 2, 4), (3, 4, 6), (4, 8, 10), (5, 10, 12)];
+        assert_eq!(say(&marked, &[2, 4, 5], &[], &all), ["Separated", "Marked", "Separated", "Marked", "Marked"]);
+        let failed = say(&[(1, 0, 2), (2, 2, 4), (3, 8, 10), (4, 10, 12)], &[], &[2], &all);
+        assert!(failed[0].starts_with("Failed") && failed[1].starts_with("Failed"), "{failed:?}");
+        let none = PassOptions { max_level: 0, ..all };
+        assert_eq!(say(&[(1, 0, 2), (2, 2, 4)], &[], &[], &none), ["OneRange", "Newest"]);
     }
 }

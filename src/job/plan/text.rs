@@ -1,14 +1,12 @@
-//! A plan for people.
+//! Steps and reasons for people.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Deletion, Nothing, Plan, PlannedCompaction, PlannedDeletion, Why};
+use super::{Alone, Deletion, Nothing, PlannedDeletion, Why};
 use crate::job::downsample::{self, PlannedDownsample};
 use crate::model::{BlockId, Millis, Timestamp};
 
-/// So many groups with one reason are listed; more are one line.
-const GROUPS_LISTED: usize = 5;
 /// So many blocks are named in one line.
 const BLOCKS_LISTED: usize = 5;
 
@@ -70,24 +68,26 @@ impl fmt::Display for Nothing {
     }
 }
 
-impl fmt::Display for PlannedCompaction {
+impl fmt::Display for Alone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<String> = self.inputs.iter().map(ToString::to_string).collect();
-        let time = |millis| Timestamp::from_millis(millis);
-        writeln!(f, "compact {} blocks of {} {}", self.inputs.len(), self.resolution, self.labels)?;
-        writeln!(f, "  why      {}", self.why)?;
-        if self.in_place_of > 1 {
-            writeln!(f, "  instead  of {} compactions, whose blocks in between are not written", self.in_place_of)?;
+        let window = |start, length| format!("window of {} from {}", duration_text(length), Timestamp::from_millis(start));
+        match *self {
+            Alone::Marked => f.write_str("it is marked no-compact"),
+            Alone::OneBlock => f.write_str("it is the only block of its group"),
+            Alone::Newest => f.write_str("it is the newest of its group, which is left alone until a later one comes"),
+            Alone::OneRange => f.write_str("the highest compaction level is 0"),
+            Alone::Failed { block } => write!(f, "a compaction of block {block}, of the same window, failed before"),
+            Alone::Open { start, length, blocks } => {
+                let (window, has) = (window(start, length), if blocks == 1 { "block" } else { "blocks" });
+                write!(f, "{window} has {blocks} {has} and is open until it is full or two blocks begin behind it")
+            }
+            Alone::Separated => f.write_str("blocks marked no-compact lie between it and the others of its window"),
+            Alone::Longest { length } => write!(f, "it fills a window of {}, the longest range", duration_text(length)),
+            Alone::NoNeighbour { start, length } => write!(f, "the {} is over and has no other block", window(start, length)),
+            Alone::Crosses { length } => {
+                write!(f, "it reaches over a border of windows, also of the longest range, {}", duration_text(length))
+            }
         }
-        writeln!(f, "  inputs   {}", ids.join(" "))?;
-        if !self.downsampled_to.is_empty() {
-            let levels: Vec<String> = self.downsampled_to.iter().map(|&l| duration_text(l)).collect();
-            writeln!(f, "  and      downsamples the result to {} on the way", levels.join(" and "))?;
-        }
-        writeln!(f, "  covers   {} to {}", time(self.min_time), time(self.max_time))?;
-        writeln!(f, "  reads    {} in about {} requests", size_text(self.bytes_in), self.requests.get)?;
-        writeln!(f, "  writes   {} at most in about {} requests", size_text(self.bytes_out_estimate), self.requests.put)?;
-        writeln!(f, "  scratch  {}", if self.scratch == 0 { "none".to_owned() } else { size_text(self.scratch) + " at most" })
     }
 }
 
@@ -102,13 +102,20 @@ impl fmt::Display for PlannedDownsample {
     }
 }
 
+impl fmt::Display for Deletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Deletion::Marked { since } => write!(f, "marked {}", Timestamp::from_millis(since.saturating_mul(1000))),
+            Deletion::PartialUpload { newest } => {
+                write!(f, "partial, nothing new since {}", Timestamp::from_millis(newest))
+            }
+        }
+    }
+}
+
 impl fmt::Display for PlannedDeletion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.why {
-            Deletion::Marked { since } => format!("marked {}", Timestamp::from_millis(since.saturating_mul(1000))),
-            Deletion::PartialUpload { newest } => format!("partial, nothing new since {}", Timestamp::from_millis(newest)),
-        };
-        write!(f, "delete {}: {why}, {} objects, {}", self.block, self.objects, size_text(self.bytes))
+        write!(f, "delete {}: {}, {} objects, {}", self.block, self.why, self.objects, size_text(self.bytes))
     }
 }
 
@@ -125,49 +132,4 @@ pub(crate) fn never_text(all: &[downsample::Never]) -> String {
         format!("never {} of {}{more}: {why}\n", downsample::name(*to), shown.join(" "))
     };
     never.iter().map(line).collect()
-}
-
-/// One paragraph a compaction, one line for each of the rest, and a summary.
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.deletions.iter().try_for_each(|deletion| writeln!(f, "{deletion}"))?;
-        write!(f, "{}", self.retention)?;
-        for garbage in &self.garbage {
-            writeln!(f, "mark {} for deletion: {} has all its sources", garbage.block, garbage.covered_by)?;
-        }
-        for mark in &self.marks {
-            writeln!(f, "mark {} no-compact: {}, {}", mark.block, mark.reason, mark.details)?;
-        }
-        for compaction in &self.compactions {
-            write!(f, "{compaction}")?;
-        }
-        for downsampling in &self.downsamplings {
-            write!(f, "{downsampling}")?;
-        }
-        f.write_str(&never_text(&self.never_downsampled))?;
-        let mut same: BTreeMap<&str, usize> = BTreeMap::new();
-        self.nothing.iter().for_each(|group| *same.entry(&group.reason).or_default() += 1);
-        same.retain(|_, &mut groups| groups > GROUPS_LISTED);
-        for (reason, groups) in &same {
-            writeln!(f, "nothing of {groups} groups: {reason}")?;
-        }
-        for group in self.nothing.iter().filter(|group| !same.contains_key(&*group.reason)) {
-            writeln!(f, "nothing of {} {} ({} blocks): {}", group.resolution, group.labels, group.blocks, group.reason)?;
-        }
-        let inputs: usize = self.compactions.iter().map(|c| c.inputs.len()).sum();
-        let bytes = |of: fn(&PlannedCompaction) -> u64| self.compactions.iter().map(of).fold(0, u64::saturating_add);
-        writeln!(
-            f,
-            "plan: {} compactions of {inputs} blocks, {} in, {} out at most; {} blocks downsampled; {} marks, \
-             {} duplicates, {} deletions; nothing for {} groups",
-            self.compactions.len(),
-            size_text(bytes(|c| c.bytes_in)),
-            size_text(bytes(|c| c.bytes_out_estimate)),
-            self.downsamplings.len(),
-            self.marks.len(),
-            self.garbage.len(),
-            self.deletions.len(),
-            self.nothing.len()
-        )
-    }
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 pub use brake::{Brake, History, LIMIT_WITHOUT_HISTORY, OVERDUE_AFTER, brakes};
 pub use owed::{Never, Owes};
 pub use policy::{Keep, Policy, parse_policies};
+pub(crate) use run::time_by_looking;
 pub use run::{Retained, look, run};
 
 use crate::job::catalog::CatalogBlock;

@@ -52,13 +52,24 @@ impl Retained {
 pub async fn look(env: &Env, blocks: &[CatalogBlock], options: &PassOptions) -> Result<RetentionPlan> {
     let mut plan = plan_knowing(blocks, options, env.clock.now(), &empties(env, options));
     if !plan.expired.is_empty() && !options.retention_confirm {
-        // on a local disk the time comes from a file that is written, and whoever only looks writes none
-        let asks = !env.bucket.is_local();
-        let theirs = if asks { clock(env, &plan, blocks).await? } else { newest(env, blocks) };
+        let theirs = time_by_looking(env, blocks).await?;
         let history = History::read(&env.scratch, env.bucket.name());
         plan.brakes = brakes(&plan, &history, 0, env.clock.now(), theirs);
     }
     Ok(plan)
+}
+
+/// The time by the bucket's clock, as far as it can be told without writing anything.
+///
+/// # Errors
+/// What the bucket says when it is asked.
+pub(crate) async fn time_by_looking(env: &Env, blocks: &[CatalogBlock]) -> Result<Option<Millis>> {
+    // on a local disk the time comes from a file that is written
+    let told = match blocks.first() {
+        Some(block) if !env.bucket.is_local() => env.bucket.date(&block.id.to_string()).await?,
+        _ => None,
+    };
+    Ok(told.or_else(|| newest(env, blocks)))
 }
 
 /// Plans, marks what has expired unless a brake says no, and takes what was marked out of `blocks`.

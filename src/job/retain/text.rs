@@ -73,9 +73,23 @@ impl fmt::Display for Brake {
     }
 }
 
+impl Expired {
+    /// Why it goes, for people.
+    pub fn why(&self) -> String {
+        age(self.resolution, self.max_time, self.retention, self.bytes)
+    }
+}
+
+impl Held {
+    /// Why it stays, for people.
+    pub fn why(&self) -> String {
+        format!("{}; {}", age(self.resolution, self.max_time, self.retention, self.bytes), self.owes)
+    }
+}
+
 impl fmt::Display for Expired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expire {}: {}", self.block, age(self.resolution, self.max_time, self.retention, self.bytes))?;
+        write!(f, "expire {}: {}", self.block, self.why())?;
         match &self.lost {
             Some(why) => write!(f, "; its samples are lost: {why}"),
             None => Ok(()),
@@ -85,7 +99,7 @@ impl fmt::Display for Expired {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hold {}: {}; {}", self.block, age(self.resolution, self.max_time, self.retention, self.bytes), self.owes)
+        write!(f, "hold {}: {}", self.block, self.why())
     }
 }
 

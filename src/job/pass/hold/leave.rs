@@ -17,7 +17,7 @@ use crate::job::quarantine::{Failure, Standing, flaws};
 impl Holds {
     /// As a pass would do it, and nothing is noted anywhere: has a planner see `group` without what is left alone.
     /// Returns why, and whether nothing of the group would be done.
-    pub(in crate::job::pass) fn show(&self, group: &mut Group, options: &PassOptions, now: Millis) -> (Vec<Error>, bool) {
+    pub(crate) fn show(&self, group: &mut Group, options: &PassOptions, now: Millis) -> (Vec<Error>, bool) {
         let salt = options.salt();
         let is_valid = |entry: &&Entry| {
             let blocks: Vec<_> = group.blocks.iter().filter(|b| entry.blocks.contains(&b.id)).collect();
@@ -33,6 +33,15 @@ impl Holds {
         }
         let (needed, is_stuck) = if held.is_empty() { (Vec::new(), false) } else { leave_out(group, &held, options) };
         (needed.iter().map(Entry::error).collect(), is_stuck)
+    }
+
+    /// Why a block would not be downsampled although it is due; nothing is noted anywhere.
+    pub(crate) fn show_block(&self, block: &CatalogBlock, options: &PassOptions) -> Option<Error> {
+        let salt = options.salt();
+        let is_valid = |entry: &&Entry| entry.blocks == [block.id] && print_of(vec![block], &salt) == entry.print;
+        let key = block.group_key();
+        let held = self.state.held(Work::Downsampling, &key, &block.labels).find(is_valid);
+        held.map(Entry::error).or_else(|| flaws(block, &block.objects).first().map(|flaw| flaw.error(block)))
     }
 }
 

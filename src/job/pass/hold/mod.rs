@@ -8,6 +8,7 @@ mod lift;
 mod tell;
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use super::PassOptions;
 use super::run::{Compactor, GroupError, Pass};
@@ -19,7 +20,7 @@ use crate::job::{Env, Event, Level};
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// What a pass knows of failures: those of passes before, and its own.
-pub(super) struct Holds {
+pub(crate) struct Holds {
     state: Quarantine,
     /// Failures that are found anew in each pass: groups that cannot be planned, objects that are not there.
     found: Vec<Entry>,
@@ -36,16 +37,20 @@ pub(super) struct Holds {
 impl Holds {
     /// As kept on the local disk.
     pub(super) fn new(env: &Env, options: &PassOptions) -> Holds {
-        let mut state = Quarantine::default();
-        if options.quarantine {
-            let (kept, warning) = store::read(&env.scratch, env.bucket.name());
-            state = kept;
-            if let Some(text) = warning {
-                env.report.event(Event::Note { level: Level::Warn, block: None, text: &text });
-            }
+        let (holds, warning) = Holds::read(&env.scratch, env.bucket.name(), options);
+        if let Some(text) = warning {
+            env.report.event(Event::Note { level: Level::Warn, block: None, text: &text });
         }
+        holds
+    }
+
+    /// As kept in `folder` about `bucket`, and what is wrong with the file, if anything is.
+    pub(crate) fn read(folder: &Path, bucket: &str, options: &PassOptions) -> (Holds, Option<String>) {
+        let (state, warning) = if options.quarantine { store::read(folder, bucket) } else { Default::default() };
         let groups = 0;
-        Holds { state, found: Vec::new(), told: HashSet::new(), looks: HashMap::new(), flawed: HashMap::new(), groups }
+        let holds =
+            Holds { state, found: Vec::new(), told: HashSet::new(), looks: HashMap::new(), flawed: HashMap::new(), groups };
+        (holds, warning)
     }
 
     /// Whether later passes know of it.

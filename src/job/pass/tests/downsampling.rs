@@ -26,8 +26,10 @@ async fn both_levels_of_one_read_and_once() {
     world.block(&meta(3, "c", (0, DAY))).await;
     let options = PassOptions::default();
     let plan = dry_run(&world.env, &options).await.unwrap();
-    assert_eq!(plan.downsamplings.iter().map(|d| d.block).collect::<Vec<_>>(), [id(1), id(2)]);
-    assert!(plan.to_string().contains("2 blocks downsampled"), "{plan}");
+    assert!(plan.jobs.iter().all(|j| j.kind == JobKind::Downsample));
+    assert_eq!(plan.jobs.iter().flat_map(|j| j.blocks.clone()).collect::<Vec<_>>(), [id(1), id(2)]);
+    let text = plan.to_text(200);
+    assert!(text.contains("it is 14d long, and there are no samples of 5m and 1h of it"), "{text}");
     let off = PassOptions { downsampling: false, ..PassOptions::default() };
     assert!(dry_run(&world.env, &off).await.unwrap().is_idle());
 
@@ -65,8 +67,9 @@ async fn marks_are_kept_and_one_failure_stops_no_other() {
     assert_eq!(result.not_downsampled.iter().map(|f| f.block).collect::<Vec<_>>(), [id(2)]);
     assert_eq!(result.downsampled.iter().map(|d| d.source).collect::<Vec<_>>(), [id(3)]);
     let plan = dry_run(&world.env, &PassOptions::default()).await.unwrap();
-    assert_eq!(plan.never_downsampled[0].block, id(1));
-    assert!(plan.to_string().contains("it is marked no-downsample"), "{plan}");
+    assert_eq!(plan.never_downsampled[0].blocks, [id(1)]);
+    let text = plan.to_text(200);
+    assert!(text.contains("it is marked no-downsample"), "{text}");
 }
 
 /// thanos#4960: the run ends, whatever fails.

@@ -18,10 +18,10 @@ fn inputs(engine: &Fake) -> Vec<(usize, Option<i64>)> {
 async fn what_lies_between_is_not_written() {
     let world = backlog(170).await;
     let plan = dry_run(&world.env, &PassOptions::default()).await.unwrap();
-    let first = &plan.compactions[0];
-    assert_eq!((first.inputs.len(), first.in_place_of, first.downsampled_to.len()), (168, 50, 2));
-    let text = plan.to_string();
-    assert!(text.contains("  instead  of 50 compactions, whose blocks in between are not written\n"), "{text}");
+    let first = &plan.jobs[0];
+    assert_eq!((first.blocks.len(), first.in_place_of, first.makes.len()), (168, 50, 3));
+    let text = plan.to_text(200);
+    assert!(text.contains("; instead of 50 compactions, whose blocks in between are not written\n"), "{text}");
     let engine = Fake::default();
     let result = run(&world.env, &PassOptions::default(), &engine).await.unwrap();
     assert!(result.is_clean());
@@ -36,7 +36,7 @@ async fn what_lies_between_is_not_written() {
     run(&world.env, &options, &engine).await.unwrap();
     assert_eq!(inputs(&engine).len(), 50);
     assert!(inputs(&engine).iter().all(|task| task.1.is_none()));
-    assert_eq!(dry_run(&backlog(170).await.env, &options).await.unwrap().compactions[0].in_place_of, 1);
+    assert_eq!(dry_run(&backlog(170).await.env, &options).await.unwrap().jobs[0].in_place_of, 1);
 }
 
 #[tokio::test]
