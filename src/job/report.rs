@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::job::catalog::CatalogBlock;
-use crate::job::filter::State;
+use crate::job::catalog::Catalog;
+use crate::job::filter::Selection;
+use crate::job::pass::PassOptions;
 use crate::job::quarantine::{Entry, Standing};
 use crate::model::{BlockId, Millis};
 
@@ -74,12 +75,12 @@ pub enum Event<'a> {
     Looked {
         /// How long it took, in milliseconds.
         took: Millis,
-        /// Blocks to work on, by id, without replica labels.
-        blocks: &'a [CatalogBlock],
-        /// Blocks by state.
-        states: &'a BTreeMap<State, usize>,
-        /// Replica labels that were taken away.
-        labels_removed: usize,
+        /// What is there, without blocks.
+        catalog: &'a Catalog,
+        /// The blocks: which are worked on, and what became of the rest.
+        selection: &'a Selection,
+        /// By what they were chosen.
+        options: &'a PassOptions,
     },
     /// The bucket could not be looked at: nothing is decided.
     LookFailed {

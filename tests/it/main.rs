@@ -1,6 +1,7 @@
 //! Everything that needs more than one room of the library, in one binary.
 
 mod bucket;
+mod forecast;
 mod golden;
 mod hostile;
 mod moto;

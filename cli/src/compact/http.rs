@@ -108,6 +108,7 @@ impl Flags {
             delete_delay: self.planning.delete_delay,
             consistency_delay: self.planning.consistency_delay,
             data_dir: self.data_dir.clone(),
+            prices: self.prices.given(),
             web: (self.wait && !http.web_disable).then_some(web),
         }
     }

@@ -44,7 +44,7 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
     let alone = async {
         match flags.no_lease {
             true => work(&env).await,
-            false => turn::in_turn(&flags, &env, &lease::shard(&options.relabel), work).await,
+            false => turn::in_turn(&flags, &env, &lease::shard(&options.relabel, options.shard), work).await,
         }
     };
     served.around(&flags, &env.cancel, alone).await

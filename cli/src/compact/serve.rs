@@ -1,9 +1,10 @@
 //! The server beside the passes: it listens before the first look at the bucket, and ends after the last pass.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use blockyard::bucket::Bucket;
+use blockyard::job::relabel::Namings;
 use blockyard::job::{Env, Event, Report};
 use blockyard::serve::compactor::Compactor;
 use blockyard::serve::http::Server;
@@ -21,10 +22,25 @@ pub(super) struct Served {
 }
 
 /// Tells people and metrics.
-struct Both(Arc<dyn Report>, Arc<Compactor>);
+struct Both(Arc<dyn Report>, Arc<Compactor>, Mutex<Namings>);
+
+impl Both {
+    /// Says which rules would choose the share that is worked on, when blocks come that are labelled in a new way.
+    fn tell_share(&self, event: &Event<'_>) {
+        let Event::Looked { selection, options, .. } = event else { return };
+        let Some(shard) = options.shard else { return };
+        let mut said = self.2.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != selection.namings {
+            said.clone_from(&selection.namings);
+            let rules = shard.relabel_config(&selection.namings);
+            tracing::info!(shard = %shard, rules, "working on a share of the bucket, as with these rules of --selector.relabel-config");
+        }
+    }
+}
 
 impl Report for Both {
     fn event(&self, event: Event<'_>) {
+        self.tell_share(&event);
         self.0.event(event.clone());
         self.1.event(event);
     }
@@ -58,7 +74,7 @@ impl Served {
     pub(super) fn env(&self, world: &World, bucket: Bucket, flags: &Flags) -> Env {
         self.surface.opened(&bucket);
         let mut env = world.env(bucket, &flags.data_dir);
-        env.report = Arc::new(Both(env.report, Arc::clone(&self.surface)));
+        env.report = Arc::new(Both(env.report, Arc::clone(&self.surface), Mutex::default()));
         env
     }
 

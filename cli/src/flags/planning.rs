@@ -3,7 +3,7 @@
 use blockyard::Result;
 use blockyard::job::downsample::SeriesPolicy;
 use blockyard::job::pass::{Dedup, Discovery, PassOptions};
-use blockyard::job::relabel::parse_rules;
+use blockyard::job::relabel::{Shard, parse_rules};
 use blockyard::model::Millis;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -31,6 +31,12 @@ pub(crate) struct Planning {
 
     #[command(flatten)]
     pub(crate) selector: Selector,
+
+    /// Work on one share of the bucket: 0/3, 1/3 and 2/3 are a third each. Which share a block is in follows from its
+    /// external labels, replica labels left out, which all shares have to be given alike; the same as hashmod in
+    /// --selector.relabel-config, which is applied before
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
 
     /// External label that tells replicas apart; blocks that differ only in it are merged into one, for good.
     /// Repeatable, and a comma-separated list
@@ -95,6 +101,7 @@ impl Planning {
             min_time: self.min_time.resolve(now),
             max_time: self.max_time.resolve(now),
             relabel: parse_rules(&self.selector.read()?)?,
+            shard: self.shard,
             consistency_delay: self.consistency_delay,
             delete_delay: self.delete_delay,
             replica_labels: label_names(&self.replica_labels),

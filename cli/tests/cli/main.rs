@@ -7,6 +7,7 @@ mod kill;
 mod mend;
 #[path = "../../../tests/it/moto.rs"]
 mod moto;
+mod plan;
 mod rewrite;
 mod serve;
 #[path = "../../../tests/it/skip.rs"]

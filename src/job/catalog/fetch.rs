@@ -168,7 +168,7 @@ impl Syncer {
             }
         }
         self.labels.retain(|labels| Arc::strong_count(labels) > 1);
-        if changed {
+        if changed && !self.options.reads_only {
             self.keep().await;
         }
         others

@@ -51,11 +51,19 @@ pub struct SyncOptions {
     pub depth: Depth,
     /// The folder (`--data-dir`) below which metas are kept between runs, if they are.
     pub data_dir: Option<PathBuf>,
+    /// Metas that are kept are used, and nothing is written there.
+    pub reads_only: bool,
 }
 
 impl Default for SyncOptions {
     fn default() -> Self {
-        SyncOptions { discovery: Discovery::Concurrent, concurrency: 32, depth: Depth::Everything, data_dir: None }
+        SyncOptions {
+            discovery: Discovery::Concurrent,
+            concurrency: 32,
+            depth: Depth::Everything,
+            data_dir: None,
+            reads_only: false,
+        }
     }
 }
 

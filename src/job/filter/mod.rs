@@ -4,13 +4,13 @@
 //! however young the mark. Upstream keeps it for half the delete delay, and until then it may go into a
 //! compaction, whereby deleted series come back (thanos#4550), or make its own sources look like duplicates.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::format::meta::TRUSTED_SOURCES;
 use crate::job::catalog::{Catalog, CatalogBlock, PartialReason};
 use crate::job::pass::PassOptions;
-use crate::job::relabel::{self, Rule};
+use crate::job::relabel::{self, Namings, Rule, Shard};
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// Value of the label that a block gets when replica labels were all it had.
@@ -63,7 +63,7 @@ impl State {
 }
 
 /// What is left of a catalog, and what became of the rest.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Blocks to work on, by id.
     pub blocks: Vec<CatalogBlock>,
@@ -77,6 +77,8 @@ pub struct Selection {
     pub objects: u64,
     /// Marks among them.
     pub mark_objects: u64,
+    /// How blocks are labelled, whoever works on them; only where a share of them is asked for.
+    pub namings: Namings,
     /// Blocks by state.
     pub states: BTreeMap<State, usize>,
     /// Replica labels that were taken away.
@@ -96,7 +98,9 @@ pub fn select(catalog: &mut Catalog, options: &PassOptions, now: Millis) -> Sele
     states.insert(State::NoMeta, catalog.partial.len() - corrupt);
     states.insert(State::Failed, catalog.failed.len());
     states.insert(State::TimeExcluded, by_time(&mut blocks, options.min_time, options.max_time));
-    states.insert(State::LabelExcluded, by_labels(&mut blocks, &options.relabel, &options.replica_labels));
+    let namings = options.shard.map_or_else(Namings::new, |_| namings(&blocks, &options.replica_labels));
+    let excluded = by_labels(&mut blocks, &options.relabel, &options.replica_labels);
+    states.insert(State::LabelExcluded, excluded + by_shard(&mut blocks, options.shard, &options.replica_labels));
     let fresh = by_age(&mut blocks, options.consistency_delay, now);
     states.insert(State::TooFresh, fresh.len());
     let marked = take_marked(&mut blocks);
@@ -107,7 +111,7 @@ pub fn select(catalog: &mut Catalog, options: &PassOptions, now: Millis) -> Sele
     states.insert(State::MarkedForNoCompact, blocks.iter().filter(|b| b.no_compact.is_some()).count());
     states.insert(State::MarkedForNoDownsample, blocks.iter().filter(|b| b.no_downsample.is_some()).count());
     states.insert(State::Loaded, blocks.len());
-    Selection { blocks, marked, duplicates, fresh, objects, mark_objects, states, labels_removed }
+    Selection { blocks, marked, duplicates, fresh, objects, mark_objects, namings, states, labels_removed }
 }
 
 /// Keeps blocks that touch `[min, max]`, both included; returns how many went.
@@ -118,6 +122,20 @@ pub fn by_time(blocks: &mut Vec<CatalogBlock>, min: Millis, max: Millis) -> usiz
 /// Keeps blocks that all rules keep; rules do not see `replica_labels`, so that replicas stay together.
 pub fn by_labels(blocks: &mut Vec<CatalogBlock>, rules: &[Rule], replica_labels: &[String]) -> usize {
     dropping(blocks, |b| relabel::keeps(rules, b.id, &b.labels, replica_labels))
+}
+
+/// Keeps blocks of one share; a share does not see `replica_labels`, so that replicas stay together.
+pub fn by_shard(blocks: &mut Vec<CatalogBlock>, shard: Option<Shard>, replica_labels: &[String]) -> usize {
+    let Some(shard) = shard else { return 0 };
+    // blocks share their labels
+    let mut known: HashMap<Arc<LabelSet>, bool> = HashMap::new();
+    dropping(blocks, |b| *known.entry(b.labels.clone()).or_insert_with_key(|labels| shard.has(labels, replica_labels)))
+}
+
+/// How blocks are labelled.
+fn namings(blocks: &[CatalogBlock], replica_labels: &[String]) -> Namings {
+    let sets: HashSet<&Arc<LabelSet>> = blocks.iter().map(|b| &b.labels).collect();
+    sets.into_iter().map(|labels| Shard::naming(labels, replica_labels)).collect()
 }
 
 /// Keeps blocks that are `delay` old by their upload time, or by their id if they have none, and blocks that a

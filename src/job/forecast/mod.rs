@@ -55,6 +55,8 @@ pub struct Forecast {
     pub never_downsampled: Vec<NeverMade>,
     /// Why retention marks nothing although blocks have expired, until somebody confirms it.
     pub stopped: Vec<String>,
+    /// The share of the bucket that is worked on; `None` where it is all of it.
+    pub shard: Option<Share>,
     /// Blocks that others work on, or that lie outside of the time that is asked for.
     pub excluded: Excluded,
     /// How quick jobs are taken to be.
@@ -306,6 +308,18 @@ pub struct Excluded {
     pub by_time: usize,
 }
 
+/// A share of a bucket, as `--shard` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    /// Which, counted from 0.
+    pub index: u64,
+    /// Of how many.
+    pub of: u64,
+    /// The `--selector.relabel-config` that chooses the same blocks, of those that are there.
+    pub relabel_config: String,
+}
+
 /// All of it together.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -385,7 +399,7 @@ impl<'a> Knows<'a> {
 /// `Invalid` options; a bucket that cannot be looked at, wholly or in part: then nothing may be decided.
 pub async fn look(env: &Env, options: &PassOptions, prices: Prices) -> Result<Forecast> {
     options.check()?;
-    let mut catalog = syncer(env, options, None).sync().await?;
+    let mut catalog = syncer(env, options, true).sync().await?;
     catalog.check_complete()?;
     let now = env.clock.now();
     let selection = select(&mut catalog, options, now);
@@ -414,6 +428,11 @@ pub fn forecast(catalog: &Catalog, selection: &Selection, options: &PassOptions,
         never_downsampled,
         stopped: played.brakes.iter().map(ToString::to_string).collect(),
         deletions: due.iter().map(|deletion| Removal::new(deletion, &ways)).collect(),
+        shard: options.shard.map(|shard| Share {
+            index: shard.index(),
+            of: shard.of(),
+            relabel_config: shard.relabel_config(&selection.namings),
+        }),
         excluded: Excluded {
             by_labels: state(crate::job::filter::State::LabelExcluded),
             by_time: state(crate::job::filter::State::TimeExcluded),

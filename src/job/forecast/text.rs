@@ -133,6 +133,10 @@ impl Forecast {
             if totals.looks == 1 { "once".to_owned() } else { format!("{} times", totals.looks) }
         );
         page.field("requests", &format!("{}; {looks}", requests_text(&totals.requests)));
+        if let Some(share) = &self.shard {
+            page.field("shard", &format!("{}/{}, which is the same as this --selector.relabel-config:", share.index, share.of));
+            share.relabel_config.lines().for_each(|line| page.line(&format!("           {line}")));
+        }
         if let Some(price) = totals.price {
             let month = totals.price_per_month_change.map_or(String::new(), |change| format!(", then {change:+.4} a month"));
             page.field("price", &format!("{price:.4}{month}"));

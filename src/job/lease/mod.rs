@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bucket::{Bucket, OWN_FOLDER};
 use crate::error::{Error, Kind, Result};
-use crate::job::relabel::Rule;
+use crate::job::relabel::{Rule, Shard};
 use crate::job::{Env, Event, Level};
 use crate::model::Millis;
 
@@ -77,13 +77,16 @@ pub struct Lease {
     beat: Option<JoinHandle<()>>,
 }
 
-/// The name of the part of a bucket that these rules choose: compactors of different parts do not wait for each
-/// other.
-pub fn shard(rules: &[Rule]) -> String {
-    if rules.is_empty() {
-        return "all".to_owned();
+/// The name of the part of a bucket that these rules choose, and this share of it: compactors of different parts do not
+/// wait for each other.
+pub fn shard(rules: &[Rule], share: Option<Shard>) -> String {
+    let of_rules = || format!("{:016x}", xxhash_rust::xxh3::xxh3_64(format!("{rules:?}").as_bytes()));
+    match (rules.is_empty(), share) {
+        (true, None) => "all".to_owned(),
+        (false, None) => of_rules(),
+        (true, Some(share)) => format!("shard-{}-of-{}", share.index(), share.of()),
+        (false, Some(share)) => format!("{}-shard-{}-of-{}", of_rules(), share.index(), share.of()),
     }
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(format!("{rules:?}").as_bytes()))
 }
 
 /// Waits until nobody else holds the lease of `shard`, and takes it. Where the bucket cannot be written it goes on

@@ -166,13 +166,18 @@ async fn on_a_disk_nothing_is_left_behind_and_nobody_waits_for_nothing() {
 
 #[test]
 fn shards_have_names() {
-    assert_eq!(shard(&[]), "all");
+    assert_eq!(shard(&[], None), "all");
     let rules = |text: &str| crate::job::relabel::parse_rules(text).unwrap();
     let keep = |n: u32| {
         rules(&format!(
             "[{{action: hashmod, source_labels: [a], target_label: shard, modulus: 2}}, {{action: keep, source_labels: [shard], regex: {n}}}]"
         ))
     };
-    assert_eq!(shard(&keep(0)), shard(&keep(0)));
-    assert_ne!(shard(&keep(0)), shard(&keep(1)));
+    assert_eq!(shard(&keep(0), None), shard(&keep(0), None));
+    assert_ne!(shard(&keep(0), None), shard(&keep(1), None));
+    let share = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(shard(&[], share("0/3")), "shard-0-of-3");
+    let different = ["0/3", "1/3", "0/2"].map(|text| [shard(&[], share(text)), shard(&keep(0), share(text))]);
+    let different: std::collections::HashSet<String> = different.into_iter().flatten().collect();
+    assert_eq!(different.len(), 6, "{different:?}");
 }

@@ -15,7 +15,7 @@ pub struct Beside {
 impl Beside {
     /// Has seen nothing yet.
     pub fn new(env: &Env, options: &PassOptions) -> Self {
-        Beside { syncer: syncer(env, options, Some(env.scratch.clone())) }
+        Beside { syncer: syncer(env, options, false) }
     }
 
     /// Looks, so that whoever listens hears what is there.

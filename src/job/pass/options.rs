@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::job::compact::{HashFunc, VerifyOutput};
 use crate::job::downsample::SeriesPolicy;
-use crate::job::relabel::Rule;
+use crate::job::relabel::{Rule, Shard};
 use crate::job::retain::{Keep, Policy};
 use crate::model::Millis;
 
@@ -50,6 +50,8 @@ pub struct PassOptions {
     pub max_time: Millis,
     /// `--selector.relabel-config`, from [`crate::job::relabel::parse_rules`].
     pub relabel: Vec<Rule>,
+    /// `--shard`: the share of what those rules leave; `None` for all of it.
+    pub shard: Option<Shard>,
     /// `--consistency-delay`: younger blocks that no compactor made are left alone.
     pub consistency_delay: Millis,
     /// `--delete-delay`: how long a mark is old before its block goes.
@@ -107,6 +109,7 @@ impl Default for PassOptions {
             min_time: -62_167_219_200_000,
             max_time: 253_402_300_799_000,
             relabel: Vec::new(),
+            shard: None,
             consistency_delay: 30 * MINUTE,
             delete_delay: 2 * DAY,
             replica_labels: Vec::new(),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
-use std::path::PathBuf;
 
 use futures::{StreamExt, stream};
 
@@ -137,7 +136,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
         env,
         options,
         compactor,
-        syncer: syncer(env, options, Some(env.scratch.clone())),
+        syncer: syncer(env, options, false),
         result: PassResult::default(),
         stopped: HashSet::new(),
         stepwise: HashSet::new(),
@@ -178,12 +177,13 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
     Ok(pass.result)
 }
 
-pub(crate) fn syncer(env: &Env, options: &PassOptions, data_dir: Option<PathBuf>) -> Syncer {
+pub(crate) fn syncer(env: &Env, options: &PassOptions, reads_only: bool) -> Syncer {
     let sync = SyncOptions {
         discovery: options.discovery,
         concurrency: options.meta_fetch_concurrency,
         depth: Depth::Everything,
-        data_dir,
+        data_dir: Some(env.scratch.clone()),
+        reads_only,
     };
     Syncer::new(env.bucket.clone(), sync)
 }
@@ -201,8 +201,7 @@ pub(super) async fn look(env: &Env, options: &PassOptions, syncer: &mut Syncer) 
     let took = now - began;
     let mut catalog = synced.inspect_err(|error| env.report.event(Event::LookFailed { took, error }))?;
     let selection = select(&mut catalog, options, now);
-    let (blocks, states, labels_removed) = (&selection.blocks, &selection.states, selection.labels_removed);
-    env.report.event(Event::Looked { took, blocks, states, labels_removed });
+    env.report.event(Event::Looked { took, catalog: &catalog, selection: &selection, options });
     Ok((catalog, selection))
 }
 

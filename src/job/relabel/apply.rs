@@ -77,9 +77,7 @@ impl<'a> Builder<'a> {
             Action::Lowercase => self.set(&rule.target_label, value.chars().map(lower).collect()),
             Action::Uppercase => self.set(&rule.target_label, value.chars().map(upper).collect()),
             Action::HashMod => {
-                let mut half = [0; 8];
-                half.copy_from_slice(&Md5::digest(value.as_bytes())[8..]);
-                self.set(&rule.target_label, (u64::from_be_bytes(half) % rule.modulus).to_string());
+                self.set(&rule.target_label, hash_mod(&value, rule.modulus).to_string());
             }
             Action::LabelMap => {
                 for (name, value) in self.now() {
@@ -99,6 +97,13 @@ impl<'a> Builder<'a> {
         }
         true
     }
+}
+
+/// The last eight bytes of the MD5 of a text, modulo `modulus`, which is not 0.
+pub(super) fn hash_mod(text: &str, modulus: u64) -> u64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&Md5::digest(text.as_bytes())[8..]);
+    u64::from_be_bytes(half) % modulus
 }
 
 /// What becomes of a label set.

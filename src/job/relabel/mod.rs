@@ -6,7 +6,9 @@
 mod apply;
 mod rule;
 mod select;
+mod shard;
 
 pub use apply::{Relabeled, relabel};
 pub use rule::{Action, Relabeling, parse_relabelings};
 pub use select::{BLOCK_ID_LABEL, Rule, keeps, parse_rules};
+pub use shard::{Namings, Shard};

@@ -4,6 +4,7 @@
 
 mod jobs;
 mod pages;
+mod plan;
 mod view;
 
 use std::collections::BTreeMap;
@@ -22,12 +23,14 @@ use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::job::catalog::{CatalogBlock, Syncer};
+use crate::job::forecast::Prices;
 use crate::job::pass::PassResult;
 use crate::job::todo::Todo;
 use crate::job::{Event, Report};
 use crate::model::Millis;
 use jobs::Jobs;
 use pages::Asked;
+use plan::Planned;
 use view::View;
 
 /// What a compactor shows, and to whom.
@@ -39,6 +42,8 @@ pub struct Settings {
     pub consistency_delay: Millis,
     /// `--data-dir`, where metas are kept between looks.
     pub data_dir: PathBuf,
+    /// `--price.*`, for what is going to be done.
+    pub prices: Prices,
     /// The API and the page of links; `None` with `--web.disable`, and where the process does not stay.
     pub web: Option<Web>,
 }
@@ -80,6 +85,7 @@ pub struct Compactor {
     healthy: AtomicBool,
     ready: AtomicBool,
     loaded: Mutex<View>,
+    plan: Planned,
     /// What stands against groups, as JSON.
     groups: Mutex<Arc<str>>,
     global: Mutex<View>,
@@ -102,6 +108,7 @@ impl Compactor {
             healthy: AtomicBool::new(true),
             ready: AtomicBool::new(false),
             loaded: Mutex::default(),
+            plan: Planned::default(),
             groups: Mutex::new(r#"{"states":{},"troubles":[]}"#.into()),
             global: Mutex::default(),
             looker: tokio::sync::Mutex::default(),
@@ -166,8 +173,11 @@ impl Compactor {
 
 impl Report for Compactor {
     fn event(&self, event: Event<'_>) {
-        if let Event::Looked { blocks, .. } = event {
-            *lock(&self.loaded) = View::new(blocks, self.clock.now());
+        if let Event::Looked { catalog, selection, options, .. } = event {
+            *lock(&self.loaded) = View::new(&selection.blocks, self.clock.now());
+            if self.settings.web.is_some() {
+                self.plan.looked(catalog, selection, options, self.clock.now());
+            }
         }
         if let Event::LookFailed { error, .. } = event {
             lock(&self.loaded).failed(error, self.clock.now());

@@ -90,6 +90,7 @@ async fn api(compactor: &Arc<Compactor>, web: &Web, request: &Request, call: &st
     let (handler, allowed) = match call {
         "blocks" => ("blocks", Method::GET),
         "groups" => ("groups", Method::GET),
+        "plan" => ("plan", Method::GET),
         "blocks/mark" => ("blocks_mark", Method::POST),
         "jobs" => ("jobs", Method::GET),
         "status/flags" => ("status_flags", Method::GET),
@@ -106,6 +107,7 @@ async fn api(compactor: &Arc<Compactor>, web: &Web, request: &Request, call: &st
     } else {
         let data = match handler {
             "blocks" => Ok(Some(blocks(compactor, web, request).await)),
+            "plan" => Ok(Some(compactor.planned().await.to_string())),
             "groups" => Ok(Some(lock(&compactor.groups).to_string())),
             "blocks_mark" => mark(compactor, web, request).await.map(|()| None),
             "jobs" => Ok(Some(compactor.jobs.to_json(compactor.clock.now()))),

@@ -169,9 +169,9 @@ impl Report for Counts {
                 }
             }
             Event::Failed { job, .. } => _ = counted.running.remove(&job),
-            Event::Looked { took, blocks, states, labels_removed } => {
-                counted.looks.look(took, Some((states, labels_removed)));
-                counted.waiting = waiting(blocks);
+            Event::Looked { took, selection, .. } => {
+                counted.looks.look(took, Some((&selection.states, selection.labels_removed)));
+                counted.waiting = waiting(&selection.blocks);
             }
             Event::LookFailed { took, .. } => counted.looks.look(took, None),
             Event::Collected { took, error, .. } => match error {
