@@ -1,6 +1,6 @@
 //! What a compactor shows of itself over HTTP, asked by a client of the wire.
 
-mod client;
+pub(crate) mod client;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -56,8 +56,15 @@ pub(super) fn left_alone(
             (Some(why), _) => whole("waits-for-a-person", why.clone()),
             (None, Some(error)) if standing.is_stuck => whole("failed-before", failed(error)),
             _ => {
-                let alone = planner_leaves(&played.seen(standing), options);
-                standing.group.blocks.iter().zip(alone).map(|(block, alone)| said(block, alone)).collect::<Vec<_>>()
+                let seen = played.seen(standing);
+                let alone: BTreeMap<BlockId, Alone> =
+                    seen.blocks.iter().map(|b| b.id).zip(planner_leaves(&seen, options)).collect();
+                // a planner does not see what overlaps a block that failed
+                let reason = |block: &CatalogBlock| match (alone.get(&block.id), standing.held.first()) {
+                    (Some(&alone), _) => said(block, alone),
+                    (None, error) => (word("failed-before"), error.map_or(String::new(), failed)),
+                };
+                standing.group.blocks.iter().map(reason).collect()
             }
         };
         for (block, reason) in standing.group.blocks.iter().zip(reasons) {

@@ -4,7 +4,7 @@
 //! none has one left; then what is due is downsampled, twice; then retention once more. Passes follow until one changes
 //! nothing, which is how blocks that were downsampled come to be compacted too.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cost::{self, Effort, Size, Ways};
@@ -191,7 +191,10 @@ impl Played<'_> {
                 Ok(Step::Nothing(_)) => {}
                 Ok(Step::Compact(..)) => {
                     more = true;
-                    made.extend(self.compact(&mut standing.group, &decided));
+                    // what a planner sees may be fewer blocks
+                    let (gone, new) = self.compact(&seen, &decided);
+                    standing.group.blocks.retain(|b| !gone.contains(&b.id));
+                    made.extend(new);
                     standing.is_open = true;
                 }
                 Err(error) => standing.waits = Some(error.to_string()),
@@ -205,9 +208,9 @@ impl Played<'_> {
         more
     }
 
-    /// Takes what is chosen out of the group; returns what becomes of it.
-    fn compact(&mut self, group: &mut Group, decided: &GroupPlan) -> Vec<CatalogBlock> {
-        let Some((chosen, why)) = decided.job() else { return Vec::new() };
+    /// Makes one of what is chosen; returns which blocks go, and what takes their place.
+    fn compact(&mut self, group: &Group, decided: &GroupPlan) -> (HashSet<BlockId>, Vec<CatalogBlock>) {
+        let Some((chosen, why)) = decided.job() else { return Default::default() };
         let levels = self.ahead.levels(group, chosen);
         let inputs: Vec<&CatalogBlock> = chosen.iter().map(|&at| &group.blocks[at]).collect();
         let mut result = joined(group, chosen);
@@ -228,12 +231,8 @@ impl Played<'_> {
         let in_place_of = decided.fused.as_ref().map_or(1, |fused| fused.steps);
         let why = (Because::from(why), why.to_string());
         self.add_job((JobKind::Compact, kind), (&group.key, &group.labels, group.resolution), &inputs, &made, why, in_place_of);
-        let mut at = 0;
-        group.blocks.retain(|_| {
-            at += 1;
-            !chosen.contains(&(at - 1))
-        });
-        made.into_iter().map(|(block, _)| block).collect()
+        let gone = inputs.iter().map(|b| b.id).collect();
+        (gone, made.into_iter().map(|(block, _)| block).collect())
     }
 
     /// Downsamples what is due; whether anything was.

@@ -1,8 +1,11 @@
 //! What a forecast says of blocks in one group or in many, as a value, as text and as JSON.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::bucket::Object;
 use crate::format::meta::Meta;
+use crate::model::{BlockId, LabelSet};
 
 const HOUR: Millis = 3_600_000;
 const NOW: Millis = 1_000_000 * HOUR;

@@ -112,7 +112,8 @@ impl Forecast {
         page.field("bucket", &format!("{}, {} to work on, looked at {now}", self.bucket, many(totals.blocks, "block")));
         page.field("jobs", &jobs);
         if !self.jobs.is_empty() {
-            page.field("time", &format!("about {}, one job after the other", seconds_text(totals.seconds_estimated)));
+            let time = seconds_text(totals.seconds_estimated).replace('<', "less than ");
+            page.field("time", &format!("{time}, estimated, one job after the other"));
             let rates: Vec<String> = self
                 .rates
                 .iter()
@@ -124,7 +125,7 @@ impl Forecast {
             page.field("rates", &rates.join(", "));
         }
         page.field("reads", &size_text(totals.bytes_read));
-        page.field("writes", &format!("about {}", size_text(totals.bytes_written_estimated)));
+        page.field("writes", &format!("{}, estimated", size_text(totals.bytes_written_estimated)));
         page.field("frees", &format!("{} by marks, {} at once", size_text(totals.bytes_marked), size_text(totals.bytes_deleted)));
         page.field("scratch", &scratch_text(totals.scratch_bytes_at_most));
         let looks = format!(

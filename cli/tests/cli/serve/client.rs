@@ -16,14 +16,14 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A compactor that listens.
-pub(super) struct Running {
-    pub(super) address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     child: Child,
     lines: Receiver<String>,
 }
 
 /// Starts the program in `dir` at a free port, and waits until it listens.
-pub(super) fn start(dir: &Path, arguments: &[&str]) -> Running {
+pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Running {
     let mut child = Command::new(env!("CARGO_BIN_EXE_blockyard"))
         .args(arguments)
         .arg("--http-address=127.0.0.1:0")
@@ -45,7 +45,7 @@ pub(super) fn start(dir: &Path, arguments: &[&str]) -> Running {
 
 impl Running {
     /// The next log line that holds `text`.
-    pub(super) fn wait_for(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let mut before = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -57,7 +57,7 @@ impl Running {
     }
 
     /// Asks again and again until the body is as `is` wants it.
-    pub(super) fn until(&self, path: &str, is: impl Fn(&str) -> bool) {
+    pub(crate) fn until(&self, path: &str, is: impl Fn(&str) -> bool) {
         let mut last = String::new();
         for _ in 0..PATIENCE.as_millis() / 100 {
             last = get(self.address, path).body;
@@ -69,13 +69,13 @@ impl Running {
         panic!("{path} answers {last}");
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill");
         assert!(sent.success());
     }
 
     /// Waits for its end, and returns the exit code.
-    pub(super) fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
 }
@@ -90,23 +90,23 @@ impl Drop for Running {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
+pub(crate) struct Asked {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
-pub(super) fn get(address: SocketAddr, path: &str) -> Asked {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Asked {
     request(address, "GET", path, &[], "")
 }
 
-pub(super) fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
+pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
     let stream = TcpStream::connect(address).expect("it listens");
     exchange(stream, method, path, headers, body).expect("an answer")
 }
 
 /// One request over TCP to a server that may not want it.
-pub(super) fn try_plain(address: SocketAddr) -> io::Result<Asked> {
+pub(crate) fn try_plain(address: SocketAddr) -> io::Result<Asked> {
     exchange(TcpStream::connect(address)?, "GET", "/-/healthy", &[], "")
 }
 
@@ -123,12 +123,12 @@ fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &[
 }
 
 /// Where certificates for tests lie.
-pub(super) fn certificates() -> PathBuf {
+pub(crate) fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls")
 }
 
 /// One request over TLS, with a certificate of our own if `own`.
-pub(super) fn secure(address: SocketAddr, path: &str, own: bool) -> io::Result<Asked> {
+pub(crate) fn secure(address: SocketAddr, path: &str, own: bool) -> io::Result<Asked> {
     let file = |name: &str| certificates().join(name);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(file("ca.pem")).expect("a certificate")).expect("an authority");
@@ -150,7 +150,7 @@ pub(super) fn secure(address: SocketAddr, path: &str, own: bool) -> io::Result<A
 }
 
 /// The value of a metric, which is named with its labels as they are written.
-pub(super) fn value(page: &str, name: &str) -> f64 {
+pub(crate) fn value(page: &str, name: &str) -> f64 {
     let found = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     found.unwrap_or_else(|| panic!("no {name} in\n{page}"))
 }

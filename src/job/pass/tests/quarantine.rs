@@ -242,7 +242,7 @@ async fn an_overlap_with_what_is_left_alone_waits_and_the_rest_of_its_group_goes
     assert_eq!((done.len(), told, asked), (2, vec![(Standing::Quarantined, true)], 4), "{done:?}");
     assert!(done.contains(&vec![21, 5]) && done.iter().flatten().all(|n| ![1, 2, 20, 3, 4].contains(n)), "{done:?}");
     assert_eq!(pass(&world, &options, &engine).await, (vec![], vec![(Standing::Quarantined, false)], 0));
-    assert!(dry_run(&world.env, &options).await.unwrap().compactions.is_empty());
+    assert!(dry_run(&world.env, &options).await.unwrap().jobs.is_empty());
     world.put(format!("{}/index", id(2)), vec![0; 101]).await;
     engine.left.store(0, SeqCst);
     let (done, told, _) = pass(&world, &options, &engine).await;
