@@ -39,6 +39,9 @@ pub(crate) async fn run(flags: Flags, objstore: &Objstore, world: &World) -> Res
             .map_err(|e| Error::new(Kind::Invalid, "the plan has a number that JSON does not have").source(e))?,
         _ => forecast.to_text(super::columns()),
     };
-    super::print(&format!("{}\n", text.trim_end()))?;
+    super::print(&text)?;
+    if !text.ends_with('\n') {
+        super::print("\n")?;
+    }
     Ok(Exit::Done)
 }
