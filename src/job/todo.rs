@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::job::catalog::CatalogBlock;
-use crate::job::downsample::Covered;
+use crate::job::downsample::{Covered, LongEnough};
 use crate::job::group::groups;
 use crate::job::pass::PassOptions;
 use crate::job::plan::Replay;
@@ -43,7 +43,7 @@ pub fn todo(blocks: &[CatalogBlock], options: &PassOptions, now: Millis) -> Todo
     let mut todo = Todo::default();
     if options.downsampling {
         let covered = Covered::by(blocks);
-        todo.downsample_blocks = blocks.iter().filter(|b| lacks_a_level(b, &covered)).count();
+        todo.downsample_blocks = blocks.iter().filter(|b| lacks_a_level(b, &covered, options.long_enough())).count();
     }
     todo.deletion_blocks = blocks.iter().filter(|b| has_expired(b, keep_of(options, &b.labels), now)).count();
     // sizes of what is not there yet are not known
@@ -67,7 +67,7 @@ pub fn waiting(blocks: &[CatalogBlock]) -> Vec<Waiting> {
     let oldest = |known: &mut Option<Millis>, end: Millis| *known = Some(known.map_or(end, |known| known.min(end)));
     for block in blocks {
         let uncompacted = block.meta.compaction.level <= 1 && block.meta.resolution() == 0 && block.no_compact.is_none();
-        let undownsampled = lacks_a_level(block, &covered);
+        let undownsampled = lacks_a_level(block, &covered, LongEnough::default());
         if uncompacted || undownsampled {
             let resolution = block.meta.resolution();
             let place = *places.entry((resolution, &block.labels)).or_insert(groups.len());
@@ -87,9 +87,9 @@ pub fn waiting(blocks: &[CatalogBlock]) -> Vec<Waiting> {
 }
 
 /// Whether a block is long enough to be downsampled, may be, and is not.
-fn lacks_a_level(block: &CatalogBlock, covered: &Covered) -> bool {
+fn lacks_a_level(block: &CatalogBlock, covered: &Covered, long: LongEnough) -> bool {
     let (resolution, length) = (block.meta.resolution(), block.meta.time_range().len_ms());
-    block.no_downsample.is_none() && !covered.due(resolution, length, block.meta.sources()).is_empty()
+    block.no_downsample.is_none() && !covered.due(resolution, length, block.meta.sources(), long).is_empty()
 }
 
 #[cfg(test)]

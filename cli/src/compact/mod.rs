@@ -34,6 +34,10 @@ pub(crate) async fn run(flags: Flags, world: &World) -> Result<Exit> {
         crate::tools::print(&forecast.to_text(crate::tools::columns()))?;
         return Ok(Exit::Done);
     }
+    if options.range_divisor != 1 {
+        let divisor = options.range_divisor;
+        tracing::warn!(divisor, "all ranges are divided, which is for tests: this is no bucket that anybody needs");
+    }
     let served = Served::start(&flags, world)?;
     let env = served.env(world, flags.objstore.open().await?, &flags);
     let surface = Arc::clone(&served.surface);

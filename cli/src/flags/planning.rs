@@ -81,6 +81,11 @@ pub(crate) struct Planning {
     #[arg(long = "debug.max-compaction-level", value_name = "N", default_value = "4", value_parser = count, hide = true)]
     pub(crate) max_level: usize,
 
+    /// For tests: divide the ranges of the planner, the lengths from which on blocks are downsampled, and what
+    /// retention requires, by this number; it has to divide an hour
+    #[arg(long = "debug.range-divisor", value_name = "N", default_value = "1", value_parser = count, hide = true)]
+    pub(crate) range_divisor: usize,
+
     #[command(flatten)]
     pub(crate) retention: Retention,
 }
@@ -109,6 +114,7 @@ impl Planning {
             vertical: self.vertical,
             stepwise: self.stepwise,
             max_level: self.max_level,
+            range_divisor: Millis::try_from(self.range_divisor).unwrap_or(Millis::MAX),
             block_max_index_bytes: self.max_index_bytes,
             downsampling: !self.no_downsampling,
             downsample_policy: SeriesPolicy::parse(&self.downsample_filter)?,

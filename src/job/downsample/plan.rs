@@ -20,6 +20,32 @@ pub const LENGTH_FOR_FIVE_MINUTES: Millis = 40 * 3_600_000;
 /// A block of this length or longer becomes one of an hour (milliseconds).
 pub const LENGTH_FOR_ONE_HOUR: Millis = 10 * 24 * 3_600_000;
 
+/// From which length on blocks are downsampled (milliseconds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongEnough {
+    /// Raw blocks, to five minutes.
+    pub five: Millis,
+    /// To an hour.
+    pub hour: Millis,
+}
+
+impl Default for LongEnough {
+    fn default() -> Self {
+        LongEnough { five: LENGTH_FOR_FIVE_MINUTES, hour: LENGTH_FOR_ONE_HOUR }
+    }
+}
+
+impl LongEnough {
+    /// For the next coarser level of blocks of `resolution`; `None` for the coarsest.
+    pub fn of(self, resolution: Millis) -> Option<Millis> {
+        match resolution {
+            0 => Some(self.five),
+            FIVE_MINUTES => Some(self.hour),
+            _ => None,
+        }
+    }
+}
+
 /// Which levels are made of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Levels {
@@ -88,9 +114,9 @@ impl Covered {
     }
 
     /// Which levels are to be made of a block of this resolution, length and these sources.
-    pub fn due(&self, resolution: Millis, length: Millis, sources: &[BlockId]) -> Levels {
+    pub fn due(&self, resolution: Millis, length: Millis, sources: &[BlockId], long: LongEnough) -> Levels {
         let lacks = self.lacks(resolution, sources);
-        Levels { five: lacks.five && length >= LENGTH_FOR_FIVE_MINUTES, hour: lacks.hour && length >= LENGTH_FOR_ONE_HOUR }
+        Levels { five: lacks.five && length >= long.five, hour: lacks.hour && length >= long.hour }
     }
 }
 
@@ -181,14 +207,14 @@ impl fmt::Display for WhyNever {
 
 /// What is to be downsampled among `blocks`, in order of ids, and what never will be. `ranges` are the
 /// planner's lengths, as far as compaction goes on; none where it does not.
-pub fn plan(blocks: &[CatalogBlock], ranges: &[Millis]) -> (Vec<Due>, Vec<Never>) {
+pub fn plan(blocks: &[CatalogBlock], ranges: &[Millis], long: LongEnough) -> (Vec<Due>, Vec<Never>) {
     let covered = Covered::by(blocks);
     let windows = Windows::of(blocks);
     let (mut due, mut never) = (Vec::new(), Vec::new());
     for block in blocks {
         let resolution = block.meta.resolution();
         let lacks = covered.lacks(resolution, block.meta.sources());
-        let levels = covered.due(resolution, block.meta.time_range().len_ms(), block.meta.sources());
+        let levels = covered.due(resolution, block.meta.time_range().len_ms(), block.meta.sources(), long);
         let not = |to, why| Never { block: block.id, from: resolution, to, why };
         if ![0, FIVE_MINUTES, ONE_HOUR].contains(&resolution) {
             never.push(not(0, WhyNever::Resolution));
@@ -203,8 +229,8 @@ pub fn plan(blocks: &[CatalogBlock], ranges: &[Millis]) -> (Vec<Due>, Vec<Never>
         }
         for to in lacks.resolutions() {
             let (is_due, needs) = match to {
-                FIVE_MINUTES => (levels.five, LENGTH_FOR_FIVE_MINUTES),
-                _ => (levels.hour, LENGTH_FOR_ONE_HOUR),
+                FIVE_MINUTES => (levels.five, long.five),
+                _ => (levels.hour, long.hour),
             };
             // a level can also be made of the finer one once that is there and has grown
             if !is_due && let Some(why) = windows.why_short(block, needs, ranges) {
@@ -317,7 +343,7 @@ mod tests {
 
     /// Due blocks with their targets in minutes, and what never comes.
     fn check(blocks: &[CatalogBlock]) -> (Dues, Nevers) {
-        let (due, never) = plan(blocks, &RANGES);
+        let (due, never) = plan(blocks, &RANGES, LongEnough::default());
         let minutes = |l: Levels| l.resolutions().into_iter().map(|r| r / 60_000).collect();
         (
             due.iter().map(|d| (d.block.id.created(), minutes(d.levels))).collect(),
@@ -381,7 +407,7 @@ mod tests {
         assert_eq!(text(2), (2, 5, "it is shorter than 1d16h, and so are all blocks of its window together"));
         assert!(!never.iter().any(|n| n.0 == 5 || n.0 == 6), "they may grow: {never:?}");
         assert_eq!(never.last().unwrap().2, "its resolution is none of raw, 5m, 1h");
-        let (_, short) = plan(&[block(1, 0, (0.0, 0.5), &[1])], &RANGES[..3]);
+        let (_, short) = plan(&[block(1, 0, (0.0, 0.5), &[1])], &RANGES[..3], LongEnough::default());
         assert!(short[0].why.to_string().contains("--debug.max-compaction-level"), "{short:?}");
     }
 }

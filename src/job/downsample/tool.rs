@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::empty::Empties;
-use super::plan::{Due, Never, PlannedDownsample, plan};
+use super::plan::{Due, LongEnough, Never, PlannedDownsample, plan};
 use super::run::{DownsampleOptions, Downsampled, FailedBlock, each};
 use crate::error::{Error, Kind, Result};
 use crate::job::catalog::{CatalogBlock, Depth, SyncOptions, Syncer};
@@ -39,7 +39,7 @@ pub async fn run(env: &Env, options: &DownsampleOptions) -> Result<BucketDownsam
         let blocks = look(env, &mut syncer).await?;
         result.blocks = blocks.len();
         let failed_before = |d: &Due| result.failed.iter().any(|f| f.block == d.block.id);
-        let mut due: Vec<Due> = plan(&blocks, &RANGES).0.into_iter().filter(|d| !failed_before(d)).collect();
+        let mut due: Vec<Due> = plan(&blocks, &RANGES, LongEnough::default()).0.into_iter().filter(|d| !failed_before(d)).collect();
         Empties::read(&env.scratch, options.policy.as_ref()).leave_out(&mut due);
         if due.is_empty() {
             break;
@@ -96,7 +96,7 @@ impl fmt::Display for BucketPlan {
 /// As [`run`].
 pub async fn dry_run(env: &Env, options: &DownsampleOptions) -> Result<BucketPlan> {
     let blocks = look(env, &mut syncer(env, None)).await?;
-    let (mut due, never_downsampled) = plan(&blocks, &RANGES);
+    let (mut due, never_downsampled) = plan(&blocks, &RANGES, LongEnough::default());
     Empties::read(&env.scratch, options.policy.as_ref()).leave_out(&mut due);
     Ok(BucketPlan { downsamplings: due.iter().map(Due::show).collect(), never_downsampled, blocks: blocks.len() })
 }

@@ -201,7 +201,7 @@ pub(super) fn never(played: &Played<'_>, options: &PassOptions, empties: &Emptie
         }
         return sorted(all);
     }
-    let (due, never) = downsample::plan(&blocks, options.ranges());
+    let (due, never) = downsample::plan(&blocks, &options.ranges(), options.long_enough());
     for Due { block, levels } in &due {
         // what is due in the end came out empty before
         for to in levels.resolutions().into_iter().filter(|&to| empties.knows(block, to)) {

@@ -237,7 +237,7 @@ impl Played<'_> {
 
     /// Downsamples what is due; whether anything was.
     fn downsample(&mut self) -> bool {
-        let (mut due, _) = downsample::plan(&self.blocks(), self.options.ranges());
+        let (mut due, _) = downsample::plan(&self.blocks(), &self.options.ranges(), self.options.long_enough());
         self.knows.empties.leave_out(&mut due);
         due.retain(|due| match self.knows.holds.show_block(&due.block, self.options) {
             Some(error) => {

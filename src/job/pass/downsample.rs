@@ -18,7 +18,7 @@ impl<C: Compactor> Pass<'_, C> {
     /// seen last.
     pub(super) async fn downsample(&mut self, mut seen: Seen) -> Result<Seen> {
         for turn in 0..2 {
-            let (due, never) = plan(&seen.selection.blocks, self.options.ranges());
+            let (due, never) = plan(&seen.selection.blocks, &self.options.ranges(), self.options.long_enough());
             for never in never.iter().filter(|n| n.to == 0) {
                 let text = never.why.to_string();
                 self.env.report.event(Event::Note { level: Level::Warn, block: Some(never.block), text: &text });
@@ -103,7 +103,10 @@ impl<'a> Ahead<'a> {
             return Levels::default();
         }
         let result = joined(group, chosen);
-        let levels = self.covered.due(group.resolution, result.meta.time_range().len_ms(), result.meta.sources());
+        let levels = {
+            let long = self.options.long_enough();
+            self.covered.due(group.resolution, result.meta.time_range().len_ms(), result.meta.sources(), long)
+        };
         if levels.is_empty() || !self.stays(group, chosen, result.id) { Levels::default() } else { levels }
     }
 

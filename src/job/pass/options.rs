@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::job::compact::{HashFunc, VerifyOutput};
-use crate::job::downsample::SeriesPolicy;
+use crate::job::downsample::{LongEnough, SeriesPolicy};
 use crate::job::relabel::{Rule, Shard};
 use crate::job::retain::{Keep, Policy};
 use crate::model::Millis;
@@ -68,6 +68,9 @@ pub struct PassOptions {
     pub concurrency: usize,
     /// `--debug.max-compaction-level`, at most [`MAX_LEVEL`].
     pub max_level: usize,
+    /// `--debug.range-divisor`: by what all lengths of time are divided that planning, downsampling and retention
+    /// have by themselves, so that a test sees years in hours; 1 but in tests. What flags say is not divided.
+    pub range_divisor: Millis,
     /// `--compact.block-max-index-size` in bytes.
     pub block_max_index_bytes: u64,
     /// `--hash-func`.
@@ -118,6 +121,7 @@ impl Default for PassOptions {
             stepwise: false,
             concurrency: 1,
             max_level: MAX_LEVEL,
+            range_divisor: 1,
             block_max_index_bytes: 64 << 30,
             hash_func: HashFunc::None,
             verify_output: VerifyOutput::Sent,
@@ -144,8 +148,14 @@ impl PassOptions {
     }
 
     /// Lengths of blocks that are planned for.
-    pub fn ranges(&self) -> &'static [Millis] {
-        &RANGES[..=self.max_level.min(MAX_LEVEL)]
+    pub fn ranges(&self) -> Vec<Millis> {
+        RANGES[..=self.max_level.min(MAX_LEVEL)].iter().map(|range| range / self.range_divisor.max(1)).collect()
+    }
+
+    /// From which length on blocks are downsampled.
+    pub fn long_enough(&self) -> LongEnough {
+        let (long, divisor) = (LongEnough::default(), self.range_divisor.max(1));
+        LongEnough { five: long.five / divisor, hour: long.hour / divisor }
     }
 
     /// How long blocks are kept for which no policy is.
@@ -168,6 +178,10 @@ impl PassOptions {
             let what = format!("compaction level {} is above the highest, {MAX_LEVEL}", self.max_level);
             return Err(Error::new(Kind::Invalid, what).next("set --debug.max-compaction-level lower"));
         }
+        if self.range_divisor < 1 || HOUR % self.range_divisor != 0 {
+            let what = format!("an hour cannot be divided by {} into milliseconds", self.range_divisor);
+            return Err(Error::new(Kind::Invalid, what).next("set --debug.range-divisor to 60, or leave it out"));
+        }
         if self.dedup == Dedup::Penalty && self.replica_labels.is_empty() {
             return invalid("penalty based deduplication needs at least one replica label specified");
         }
@@ -187,10 +201,10 @@ impl PassOptions {
     fn check_retention(&self, keep: Keep) -> Result<()> {
         let refused = if !self.downsampling {
             return Ok(());
-        } else if keep.raw != 0 && keep.raw < 40 * HOUR {
+        } else if keep.raw != 0 && keep.raw < self.long_enough().five {
             "raw resolution must be higher than the minimum block size after which 5m resolution downsampling will occur \
              (40 hours)"
-        } else if keep.five_minutes != 0 && keep.five_minutes < 10 * DAY {
+        } else if keep.five_minutes != 0 && keep.five_minutes < self.long_enough().hour {
             "5m resolution retention must be higher than the minimum block size after which 1h resolution downsampling \
              will occur (10 days)"
         } else {
@@ -213,6 +227,10 @@ mod tests {
         };
         assert_eq!(check(|_| {}), Ok(()));
         assert!(check(|o| o.dedup = Dedup::Penalty).unwrap_err().contains("replica label"));
+        for divisor in [0, -1, 7, 2 * HOUR] {
+            let options = PassOptions { range_divisor: divisor, ..PassOptions::default() };
+            assert!(options.check().unwrap_err().to_string().contains("--debug.range-divisor"), "{divisor}");
+        }
         assert!(check(|o| o.max_level = 5).unwrap_err().contains("highest, 4"));
         assert!(check(|o| o.retention_raw = 40 * HOUR - 1).unwrap_err().contains("(40 hours)"));
         assert_eq!(check(|o| o.retention_raw = 40 * HOUR), Ok(()));
@@ -228,6 +246,16 @@ mod tests {
             "nothing is downsampled, so nothing is too early"
         );
         assert!(check(|o| o.concurrency = 0).is_err());
+    }
+
+    #[test]
+    fn a_test_sees_years_in_hours() {
+        let options = PassOptions { range_divisor: 60, retention_raw: 40 * MINUTE, retention_5m: 4 * HOUR, ..PassOptions::default() };
+        assert_eq!(options.ranges(), [MINUTE, 2 * MINUTE, 8 * MINUTE, 48 * MINUTE, 336 * MINUTE]);
+        assert_eq!(options.long_enough(), LongEnough { five: 40 * MINUTE, hour: 4 * HOUR });
+        options.check().unwrap();
+        let short = PassOptions { retention_5m: 4 * HOUR - 1, ..options };
+        assert!(short.check().unwrap_err().to_string().contains("(10 days)"));
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
         return GroupPlan { step: Err(error), marks: Vec::new(), fused: None };
     }
     let limits = Limits { max_index_bytes: options.block_max_index_bytes, vertical };
-    let (step, marks) = next_step_within(&pieces, options.ranges(), limits);
+    let (step, marks) = next_step_within(&pieces, &options.ranges(), limits);
     let step = match step {
         Step::Compact(chosen, why) if !vertical => check_sources(group, &chosen)
             .and_then(|()| check_result(group, &pieces, &chosen))
@@ -123,7 +123,7 @@ pub fn plan_group(group: &Group, options: &PassOptions) -> GroupPlan {
 /// Why each block of a group of which nothing is compacted is left alone, in the order of its blocks.
 pub fn left_alone(group: &Group, options: &PassOptions) -> Vec<Alone> {
     let pieces: Vec<Piece> = group.blocks.iter().map(piece).collect();
-    step::left_alone(&pieces, options.ranges())
+    step::left_alone(&pieces, &options.ranges())
 }
 
 fn piece(block: &CatalogBlock) -> Piece {

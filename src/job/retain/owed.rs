@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{Keep, is_older, keep_of};
 use crate::job::catalog::CatalogBlock;
 use crate::job::clean::GIVEN_UP_AFTER;
-use crate::job::downsample::{Covered, Empties, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR};
+use crate::job::downsample::{Covered, Empties, LongEnough};
 use crate::job::group::groups;
 use crate::job::pass::PassOptions;
 use crate::job::plan::replay;
@@ -120,7 +120,7 @@ impl<'a> Future<'a> {
         let (options, now) = (self.options, self.now);
         let end = self.end(&block.labels);
         if wanted.iter().any(|&resolution| end.covered.has(resolution, sources)) {
-            return Fate::Owed(match is_due(block) {
+            return Fate::Owed(match is_due(block, options.long_enough()) {
                 true => Owes::Downsampling { to: next },
                 false => Owes::Compaction { to: next },
             });
@@ -214,18 +214,9 @@ fn covered(blocks: &[CatalogBlock]) -> Covered {
 }
 
 /// Whether a block is as long as one that is downsampled, and may be.
-fn is_due(block: &CatalogBlock) -> bool {
-    let long = long_enough(block.meta.resolution());
+fn is_due(block: &CatalogBlock, long: LongEnough) -> bool {
+    let long = long.of(block.meta.resolution());
     block.no_downsample.is_none() && long.is_some_and(|long| block.meta.time_range().len_ms() >= long)
-}
-
-/// How long a block of a resolution is when it is downsampled; `None` for the coarsest.
-fn long_enough(resolution: Millis) -> Option<Millis> {
-    match resolution {
-        0 => Some(LENGTH_FOR_FIVE_MINUTES),
-        FIVE_MINUTES => Some(LENGTH_FOR_ONE_HOUR),
-        _ => None,
-    }
 }
 
 impl End {
@@ -243,7 +234,7 @@ impl End {
             let mut made = Vec::new();
             for block in after.iter().filter(|b| b.no_downsample.is_none()) {
                 let length = block.meta.time_range().len_ms();
-                for to in covered.due(block.meta.resolution(), length, block.meta.sources()).resolutions() {
+                for to in covered.due(block.meta.resolution(), length, block.meta.sources(), options.long_enough()).resolutions() {
                     let mut meta = (*block.meta).clone();
                     meta.thanos.downsample.resolution = to;
                     made.push(CatalogBlock { meta: Arc::new(meta), no_compact: None, ..block.clone() });
@@ -271,10 +262,10 @@ impl End {
     /// Until when blocks may still come with which `block` grows to what is downsampled.
     fn open_until(&self, block: &CatalogBlock, wanted: &[Millis], options: &PassOptions, now: Millis) -> Option<Millis> {
         let windows = self.descendants(block, wanted).filter(|b| b.no_compact.is_none()).flat_map(|b| {
-            let (range, long) = (b.meta.time_range(), long_enough(b.meta.resolution()).unwrap_or(Millis::MAX));
+            let (range, long) = (b.meta.time_range(), options.long_enough().of(b.meta.resolution()).unwrap_or(Millis::MAX));
             let too_short = range.len_ms() < long;
-            let ranges = options.ranges().iter().skip(1).filter(move |&&length| too_short && length >= long);
-            ranges.filter_map(move |&length| {
+            let ranges = options.ranges().into_iter().skip(1).filter(move |&length| too_short && length >= long);
+            ranges.filter_map(move |length| {
                 let end = range.start.div_euclid(length).saturating_mul(length).saturating_add(length);
                 let failed = |other: &CatalogBlock| {
                     let (o, start) = (other.meta.time_range(), end.saturating_sub(length));
@@ -283,7 +274,7 @@ impl End {
                         && o.start >= start
                         && o.end <= end
                 };
-                (range.end <= end && !self.blocks.iter().any(failed)).then(|| end.saturating_add(GIVEN_UP_AFTER))
+                (range.end <= end && !self.blocks.iter().any(failed)).then(|| end.saturating_add(GIVEN_UP_AFTER / options.range_divisor.max(1)))
             })
         });
         windows.filter(|&until| until > now).min()
