@@ -12,6 +12,7 @@ mod rewrite;
 mod serve;
 #[path = "../../../tests/it/skip.rs"]
 mod skip;
+mod soak;
 mod tools;
 
 use std::collections::BTreeMap;

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::compact::bucket;
 use crate::objstore;
-use client::{Asked, Running, get, request, start, value};
+use client::{Asked, Running, get, probe, request, start, value};
 
 /// Passes at once, and then none for long.
 const WAITING: [&str; 4] = ["compact", "--wait", "--wait-interval=1h", "--consistency-delay=0s"];
@@ -441,4 +442,56 @@ fn a_second_compactor_waits_ready_and_healthy_until_the_first_ends() {
     second.signal("TERM");
     assert_eq!(second.end(), Some(143));
     assert!(!bucket.join("blockyard").exists(), "nothing is left behind");
+}
+
+/// Replicas of one server, all of whose samples are merged: work for all cores, for seconds.
+const REPLICAS: usize = 40;
+
+/// The promise is an answer within a second, so that is what is asked of every probe; none is tried again.
+#[test]
+fn probes_are_answered_within_a_second_while_all_cores_are_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let original = bucket(dir.path());
+    let blocks: Vec<_> = fs::read_dir(&original).unwrap().map(|b| b.unwrap().path()).collect();
+    for (n, block) in blocks.iter().enumerate() {
+        let meta: serde_json::Value = serde_json::from_slice(&fs::read(block.join("meta.json")).unwrap()).unwrap();
+        for replica in 0..REPLICAS {
+            let mut meta = meta.clone();
+            // another id of the same time
+            let name = block.file_name().unwrap().to_str().unwrap();
+            let id = format!("{}{n:02}{replica:02}", &name[..22]);
+            meta["ulid"] = id.clone().into();
+            meta["compaction"]["sources"] = serde_json::json!([id]);
+            meta["thanos"]["labels"]["replica"] = replica.to_string().into();
+            let to = original.join(&id);
+            fs::create_dir_all(to.join("chunks")).unwrap();
+            for file in ["index", "chunks/000001"] {
+                fs::hard_link(block.join(file), to.join(file)).unwrap();
+            }
+            fs::write(to.join("meta.json"), meta.to_string()).unwrap();
+        }
+        fs::remove_dir_all(block).unwrap();
+    }
+    let config = objstore(dir.path());
+    let replica = ["--deduplication.replica-label=replica", "--compact.concurrency=4", "--downsampling.disable", &config];
+    let mut running = start(dir.path(), &[&WAITING[..], &replica].concat());
+    running.wait_for("job started");
+    let (mut slowest, mut probes, second) = (Duration::ZERO, 0, Duration::from_secs(1));
+    let mut work = 1;
+    loop {
+        for path in ["/-/healthy", "/-/ready"] {
+            let (status, took) = probe(running.address, path, second).unwrap_or_else(|e| panic!("{path}, probe {probes}: {e}"));
+            assert_eq!(status, 200, "{path}");
+            assert!(took <= second, "{path}, probe {probes}: {took:?}");
+            (slowest, probes) = (slowest.max(took), probes + 1);
+        }
+        let lines: Vec<String> = running.lines().collect();
+        work += lines.iter().filter(|line| line.contains("job started")).count();
+        if lines.iter().any(|line| line.contains("msg=\"pass done\"")) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("{probes} probes beside {work} jobs, the slowest took {slowest:?}");
+    assert!(probes >= 20, "{probes} probes are too few to show anything");
 }

@@ -23,7 +23,9 @@ use crate::model::{BlockId, LabelSet, Millis};
 
 pub(crate) use describe::describe;
 pub use empty::Empties;
-pub use plan::{Covered, Due, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR, Levels, LongEnough, Never, PlannedDownsample, WhyNever, plan};
+pub use plan::{
+    Covered, Due, LENGTH_FOR_FIVE_MINUTES, LENGTH_FOR_ONE_HOUR, Levels, LongEnough, Never, PlannedDownsample, WhyNever, plan,
+};
 pub use policy::SeriesPolicy;
 pub use run::{DownsampleOptions, Downsampled, FailedBlock, each};
 pub use tool::{BucketDownsampling, BucketPlan, dry_run, run};

@@ -39,7 +39,8 @@ pub async fn run(env: &Env, options: &DownsampleOptions) -> Result<BucketDownsam
         let blocks = look(env, &mut syncer).await?;
         result.blocks = blocks.len();
         let failed_before = |d: &Due| result.failed.iter().any(|f| f.block == d.block.id);
-        let mut due: Vec<Due> = plan(&blocks, &RANGES, LongEnough::default()).0.into_iter().filter(|d| !failed_before(d)).collect();
+        let mut due: Vec<Due> =
+            plan(&blocks, &RANGES, LongEnough::default()).0.into_iter().filter(|d| !failed_before(d)).collect();
         Empties::read(&env.scratch, options.policy.as_ref()).leave_out(&mut due);
         if due.is_empty() {
             break;

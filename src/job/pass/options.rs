@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_test_sees_years_in_hours() {
-        let options = PassOptions { range_divisor: 60, retention_raw: 40 * MINUTE, retention_5m: 4 * HOUR, ..PassOptions::default() };
+        let options =
+            PassOptions { range_divisor: 60, retention_raw: 40 * MINUTE, retention_5m: 4 * HOUR, ..PassOptions::default() };
         assert_eq!(options.ranges(), [MINUTE, 2 * MINUTE, 8 * MINUTE, 48 * MINUTE, 336 * MINUTE]);
         assert_eq!(options.long_enough(), LongEnough { five: 40 * MINUTE, hour: 4 * HOUR });
         options.check().unwrap();

@@ -234,7 +234,8 @@ impl End {
             let mut made = Vec::new();
             for block in after.iter().filter(|b| b.no_downsample.is_none()) {
                 let length = block.meta.time_range().len_ms();
-                for to in covered.due(block.meta.resolution(), length, block.meta.sources(), options.long_enough()).resolutions() {
+                for to in covered.due(block.meta.resolution(), length, block.meta.sources(), options.long_enough()).resolutions()
+                {
                     let mut meta = (*block.meta).clone();
                     meta.thanos.downsample.resolution = to;
                     made.push(CatalogBlock { meta: Arc::new(meta), no_compact: None, ..block.clone() });
@@ -274,7 +275,8 @@ impl End {
                         && o.start >= start
                         && o.end <= end
                 };
-                (range.end <= end && !self.blocks.iter().any(failed)).then(|| end.saturating_add(GIVEN_UP_AFTER / options.range_divisor.max(1)))
+                (range.end <= end && !self.blocks.iter().any(failed))
+                    .then(|| end.saturating_add(GIVEN_UP_AFTER / options.range_divisor.max(1)))
             })
         });
         windows.filter(|&until| until > now).min()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -69,6 +69,21 @@ impl Running {
         panic!("{path} answers {last}");
     }
 
+    /// Log lines that nobody has read yet.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.lines.try_iter()
+    }
+
+    /// Of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill");
         assert!(sent.success());
@@ -103,6 +118,16 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Asked {
 pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
     let stream = TcpStream::connect(address).expect("it listens");
     exchange(stream, method, path, headers, body).expect("an answer")
+}
+
+/// Asks, and waits for the answer no longer than `patience`; returns the status and how long it took.
+pub(crate) fn probe(address: SocketAddr, path: &str, patience: Duration) -> io::Result<(u16, Duration)> {
+    let began = Instant::now();
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    // for each read: an answer is one packet
+    stream.set_read_timeout(Some(patience))?;
+    let status = exchange(stream, "GET", path, &[], "")?.status;
+    Ok((status, began.elapsed()))
 }
 
 /// One request over TCP to a server that may not want it.
