@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::http::Http;
-use crate::flags::{Objstore, Planning, Prices, count, go_duration};
+use crate::flags::{Objstore, Planning, Prices, bytes, count, go_duration};
 
 /// Flags of `blockyard compact`.
 #[derive(Args, Debug)]
@@ -49,9 +49,14 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME", default_value = "sent", value_parser = PossibleValuesParser::new(["sent", "readback"]))]
     pub(crate) verify_output: String,
 
-    /// How many groups are compacted at a time; one already uses all cores
+    /// How many compactions are under way at a time, of one group or of several; one already uses all cores
     #[arg(long = "compact.concurrency", value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) concurrency: usize,
+
+    /// Memory that all compactions and downsamplings together may take, by estimate; what never fits is postponed,
+    /// and a message says so. 0 for any; without the flag four fifths of the machine's, or of its control group's
+    #[arg(long = "compact.memory-budget", value_name = "SIZE", value_parser = bytes)]
+    pub(crate) memory_budget: Option<u64>,
 
     /// How many blocks are downsampled at a time; one already uses all cores
     #[arg(long = "downsample.concurrency", value_name = "N", default_value = "1", value_parser = count)]

@@ -19,6 +19,7 @@ pub(crate) use flags::Flags;
 use serve::Served;
 
 use crate::exit::Exit;
+use crate::memory;
 use crate::world::World;
 
 /// One pass, a dry run of one, or passes until a signal comes.
@@ -91,6 +92,7 @@ fn summary(result: &PassResult) -> String {
         (result.uploads, "unfinished upload", " ended"),
         (failed, "group", " failed: the messages say why"),
         (left_alone, "group", " left alone since it failed before: the messages say why and what to do"),
+        (result.postponed.len(), "job", " postponed for want of memory or disk: the messages say how much"),
         (result.clean_errors.len(), "block", " not cleaned up"),
         (result.retention.brakes.len(), "reason", " not to mark what has expired: the messages say why"),
         (result.retention.errors.len(), "block", " not marked though expired"),
@@ -114,6 +116,7 @@ fn log(result: &PassResult) {
         failed_groups = result.errors.iter().filter(|e| e.tried).count(),
         groups = groups.join(","),
         failed_downsamplings = result.not_downsampled.len(),
+        postponed = result.postponed.len(),
         rounds = result.rounds,
         blocks = seen.join(","),
         "pass done"
@@ -129,6 +132,10 @@ impl Flags {
     pub(crate) fn options(&self, now: Millis) -> Result<PassOptions> {
         let options = PassOptions {
             concurrency: self.concurrency,
+            memory_budget: match self.memory_budget.or_else(memory::budget) {
+                None | Some(0) => u64::MAX,
+                Some(bytes) => bytes,
+            },
             hash_func: if self.hash_func == "SHA256" { HashFunc::Sha256 } else { HashFunc::None },
             verify_output: if self.verify_output == "readback" { VerifyOutput::ReadBack } else { VerifyOutput::Sent },
             skip_out_of_order: self.skip_out_of_order,

@@ -12,7 +12,8 @@ use crate::bucket::{Bucket, Object};
 use crate::format::meta::{self, Meta};
 use crate::format::segment::DEFAULT_SEGMENT_BYTES;
 use crate::job::catalog::CatalogBlock;
-use crate::job::pipeline::{DEFAULT_POSTINGS_BYTES, input_part_bytes};
+use crate::job::pipeline::input_part_bytes;
+use crate::job::plan::scratch_bytes;
 use crate::model::{Millis, TimeRange};
 
 /// Objects in one page of a listing.
@@ -216,10 +217,7 @@ impl Ways<'_> {
                 let reads = 1 + back(output.index_bytes).saturating_add(back(output.chunk_bytes));
                 effort.requests.get = effort.requests.get.saturating_add(reads);
             }
-            // postings are a part of the index, and go to the disk where they are many
-            if output.index_bytes > DEFAULT_POSTINGS_BYTES as u64 {
-                effort.scratch_bytes = effort.scratch_bytes.saturating_add(output.index_bytes);
-            }
+            effort.scratch_bytes = effort.scratch_bytes.saturating_add(scratch_bytes(output.index_bytes));
         }
         effort.requests.add(self.mark().times(marks as u64));
         effort

@@ -1,71 +1,39 @@
-//! Downsampling within a pass: what is due when nothing is left to compact, and what can be made on the way of
-//! a compaction.
+//! Downsampling within a pass: what is due when nothing of a group is left to compact, and what can be made on the way
+//! of a compaction.
 
 use super::PassOptions;
-use super::run::{Compactor, Pass, Seen};
-use crate::error::Result;
+use super::run::{Compactor, Pass};
 use crate::job::catalog::CatalogBlock;
 use crate::job::compact::CompactTask;
-use crate::job::downsample::{Covered, DownsampleOptions, Empties, Levels, SeriesPolicy, each, plan};
+use crate::job::downsample::{Covered, DownsampleOptions, Due, Empties, Levels, SeriesPolicy, plan};
 use crate::job::group::Group;
 use crate::job::plan::{Replay, joined};
-use crate::job::quarantine::series_of;
-use crate::job::{Event, Level, Work};
+use crate::job::{Event, Level};
 use crate::model::BlockId;
 
 impl<C: Compactor> Pass<'_, C> {
-    /// Downsamples what `seen` has, and what came of it, with a look at the bucket in between; returns what was
-    /// seen last.
-    pub(super) async fn downsample(&mut self, mut seen: Seen) -> Result<Seen> {
-        for turn in 0..2 {
-            let (due, never) = plan(&seen.selection.blocks, &self.options.ranges(), self.options.long_enough());
-            for never in never.iter().filter(|n| n.to == 0) {
-                let text = never.why.to_string();
-                self.env.report.event(Event::Note { level: Level::Warn, block: Some(never.block), text: &text });
-            }
-            let failed_before = |block| self.result.not_downsampled.iter().any(|f| f.block == block);
-            let mut due: Vec<_> = due.into_iter().filter(|d| !failed_before(d.block.id) && !self.is_put_off(&d.block)).collect();
-            Empties::read(&self.env.scratch, self.options.downsample_policy.as_ref()).leave_out(&mut due);
-            let due = self.hold_back_blocks(due).await;
-            self.report_groups();
-            if due.is_empty() {
-                break;
-            }
-            let tried: Vec<CatalogBlock> = due.iter().map(|d| d.block.clone()).collect();
-            let is_second_look = self.is_second_look(&tried);
-            let env = self.env_of(is_second_look);
-            let (done, failed) = each(&env, due, &self.options.downsample(), self.compactor).await;
-            let mut again = false;
-            for failed in failed {
-                let series = if is_second_look { series_of(&env, &failed.error).await } else { None };
-                let block = tried.iter().find(|b| b.id == failed.block);
-                if block.is_some_and(|block| self.blame_block(block, &failed.error, series, turn == 0)) {
-                    again = true;
-                    continue;
-                }
-                let text = format!("not downsampled: {}", failed.error);
-                self.env.report.event(Event::Note { level: Level::Error, block: Some(failed.block), text: &text });
-                self.result.not_downsampled.push(failed);
-            }
-            for block in tried.iter().filter(|b| done.iter().any(|d| d.source == b.id)) {
-                self.praise(Work::Downsampling, &block.group_key(), &block.labels, Some(&[block.id]));
-            }
-            self.report_groups();
-            let more = done.iter().any(|d| !d.written.is_empty());
-            self.result.downsampled.extend(done);
-            self.check_cancelled()?;
-            if !more && !again {
-                break;
-            }
-            seen = self.look().await?;
+    /// What is due of `blocks`, which are all of their labels, and may be made now; why others may not is told.
+    pub(super) async fn due(&mut self, blocks: &[CatalogBlock]) -> Vec<Due> {
+        let (mut due, _) = plan(blocks, &self.options.ranges(), self.options.long_enough());
+        let failed_before = |block| self.result.not_downsampled.iter().any(|f| f.block == block);
+        due.retain(|d| !failed_before(d.block.id) && !self.is_put_off(&d.block));
+        Empties::read(&self.env.scratch, self.options.downsample_policy.as_ref()).leave_out(&mut due);
+        self.hold_back_blocks(due).await
+    }
+
+    /// Says of which blocks no level will ever be made.
+    pub(super) fn tell_never(&self, blocks: &[CatalogBlock]) {
+        let (_, never) = plan(blocks, &self.options.ranges(), self.options.long_enough());
+        for never in never.iter().filter(|n| n.to == 0) {
+            let text = never.why.to_string();
+            self.env.report.event(Event::Note { level: Level::Warn, block: Some(never.block), text: &text });
         }
-        Ok(seen)
     }
 }
 
 impl PassOptions {
     /// How blocks are downsampled.
-    fn downsample(&self) -> DownsampleOptions {
+    pub(super) fn downsample(&self) -> DownsampleOptions {
         DownsampleOptions {
             concurrency: self.downsample_concurrency,
             hash_func: self.hash_func,

@@ -64,8 +64,10 @@ pub struct PassOptions {
     pub vertical: bool,
     /// `--compact.stepwise`: the block of every step is written, also where the next step takes it away.
     pub stepwise: bool,
-    /// `--compact.concurrency`: groups at a time.
+    /// `--compact.concurrency`: compactions at a time.
     pub concurrency: usize,
+    /// `--compact.memory-budget`: bytes of memory that all jobs together may take, as they are estimated.
+    pub memory_budget: u64,
     /// `--debug.max-compaction-level`, at most [`MAX_LEVEL`].
     pub max_level: usize,
     /// `--debug.range-divisor`: by what all lengths of time are divided that planning, downsampling and retention
@@ -120,6 +122,7 @@ impl Default for PassOptions {
             vertical: false,
             stepwise: false,
             concurrency: 1,
+            memory_budget: u64::MAX,
             max_level: MAX_LEVEL,
             range_divisor: 1,
             block_max_index_bytes: 64 << 30,

@@ -1,29 +1,24 @@
 //! The rounds of a pass.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 
-use futures::{StreamExt, stream};
-
 use super::PassOptions;
-use super::downsample::Ahead;
 use super::hold::Holds;
-use super::step::{Stepped, step};
 use crate::error::{Error, Kind, Result};
 use crate::format::meta::Meta;
 use crate::job::catalog::{Catalog, CatalogBlock, Depth, SyncOptions, Syncer};
 use crate::job::compact::{self, CompactOutcome, CompactTask};
 use crate::job::downsample::{self, DownsampleTask, Downsampled, FailedBlock};
 use crate::job::filter::{Selection, State, select};
-use crate::job::group::{Group, groups};
 use crate::job::plan::PlannedMark;
-use crate::job::quarantine::{Standing, series_of};
+use crate::job::quarantine::Standing;
 use crate::job::retain::{self, Retained};
-use crate::job::{Env, Event, Level, Work, clean, garbage};
+use crate::job::{Env, Event, Level, clean, garbage};
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// Rounds may take days: so often retention is looked at between them, in milliseconds.
-const RETAIN_EVERY: Millis = 3_600_000;
+pub(super) const RETAIN_EVERY: Millis = 3_600_000;
 
 /// What makes one block out of several, and coarser ones out of one.
 pub trait Compactor: Sync {
@@ -59,6 +54,8 @@ pub struct PassResult {
     pub downsampled: Vec<Downsampled>,
     /// Blocks that could not be downsampled; the others were.
     pub not_downsampled: Vec<FailedBlock>,
+    /// Jobs that do not fit this machine.
+    pub postponed: Vec<Postponed>,
     /// Marks against compaction that were made.
     pub marked: Vec<PlannedMark>,
     /// Duplicates that were marked for deletion.
@@ -92,6 +89,15 @@ pub struct Compacted {
     pub output: Option<BlockId>,
 }
 
+/// A job for which there is not enough memory or disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postponed {
+    /// What it would read.
+    pub inputs: Vec<BlockId>,
+    /// What it needs, what there is, and what to do.
+    pub why: String,
+}
+
 /// A group that could not go on.
 #[derive(Debug)]
 pub struct GroupError {
@@ -118,7 +124,7 @@ impl PassResult {
     /// Whether everything that was to be done is done.
     pub fn is_clean(&self) -> bool {
         let done = self.errors.is_empty() && self.not_downsampled.is_empty() && self.clean_errors.is_empty();
-        done && self.retention.is_clean()
+        done && self.postponed.is_empty() && self.retention.is_clean()
     }
 }
 
@@ -142,25 +148,17 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
         stepwise: HashSet::new(),
         put_off: HashSet::new(),
         holds: Holds::new(env, options),
+        ready_since: HashMap::new(),
     };
-    let mut seen = pass.look().await?;
-    loop {
-        pass.clean_marked(&seen).await;
-        pass.retain(&mut seen, RETAIN_EVERY).await;
-        pass.mark_duplicates(&seen).await?;
-        let more = pass.compact_groups(seen.selection.blocks.clone()).await?;
-        if !more {
-            break;
-        }
-        seen = pass.look().await?;
-    }
+    let seen = pass.look().await?;
+    let mut seen = pass.work(seen).await?;
     if options.downsampling {
-        seen = pass.downsample(seen).await?;
+        pass.tell_never(&seen.selection.blocks);
     }
     // what was held for a block that is there now
     if options.retains() && (pass.result.rounds > 1 || !pass.result.downsampled.is_empty()) {
         seen = pass.look().await?;
-        pass.retain(&mut seen, 0).await;
+        pass.retain(&mut seen.selection.blocks, 0).await;
     }
     let deletions = clean::given_up(&seen.catalog, env.clock.now());
     let cleaned = clean::run(env, &seen.catalog, &deletions).await;
@@ -220,10 +218,12 @@ pub(super) struct Pass<'a, C> {
     /// Keys of groups that failed: they are left alone until the next pass.
     pub(super) stopped: HashSet<String>,
     /// Keys of groups whose steps turned out not to be one: they are taken one by one until the next pass.
-    stepwise: HashSet<String>,
+    pub(super) stepwise: HashSet<String>,
     /// Those of them that a later pass may well compact.
     pub(super) put_off: HashSet<String>,
     pub(super) holds: Holds,
+    /// When jobs were planned first, by their inputs.
+    pub(super) ready_since: HashMap<Vec<BlockId>, Millis>,
 }
 
 impl<C: Compactor> Pass<'_, C> {
@@ -248,7 +248,7 @@ impl<C: Compactor> Pass<'_, C> {
         }
     }
 
-    async fn clean_marked(&mut self, seen: &Seen) {
+    pub(super) async fn clean_marked(&mut self, seen: &Seen) {
         let due = clean::due(&seen.selection, &seen.catalog, self.options.delete_delay, self.env.clock.now());
         let cleaned = clean::run(self.env, &seen.catalog, &due).await;
         self.cleaned(cleaned);
@@ -265,13 +265,13 @@ impl<C: Compactor> Pass<'_, C> {
     }
 
     /// Marks what has expired, unless that was done within the last `every` milliseconds.
-    async fn retain(&mut self, seen: &mut Seen, every: Millis) {
+    pub(super) async fn retain(&mut self, blocks: &mut Vec<CatalogBlock>, every: Millis) {
         if self.result.retention.is_older_than(every, self.env.clock.now()) {
-            retain::run(self.env, &mut seen.selection.blocks, self.options, &mut self.result.retention).await;
+            retain::run(self.env, blocks, self.options, &mut self.result.retention).await;
         }
     }
 
-    async fn mark_duplicates(&mut self, seen: &Seen) -> Result<()> {
+    pub(super) async fn mark_duplicates(&mut self, seen: &Seen) -> Result<()> {
         let began = self.env.clock.now();
         let planned = garbage::plan(&seen.selection);
         let marked = garbage::run(self.env, &planned).await;
@@ -280,49 +280,5 @@ impl<C: Compactor> Pass<'_, C> {
         self.env.report.event(Event::Collected { took, marked: count, error });
         self.result.garbage.extend(marked?);
         Ok(())
-    }
-
-    /// One step of every group, some at a time; returns whether there may be another.
-    async fn compact_groups(&mut self, blocks: Vec<CatalogBlock>) -> Result<bool> {
-        self.lift(&blocks).await;
-        let ahead = &Ahead::new(self.options, &blocks);
-        let mut groups = groups(blocks);
-        self.count_groups(&groups);
-        groups.retain(|g| g.blocks.len() > 1 && !self.stopped.contains(&g.key));
-        let groups = self.hold_back(groups).await;
-        let (whole, compactor) = (self.options, self.compactor);
-        let stepwise = &PassOptions { stepwise: true, ..whole.clone() };
-        let options_of = |group: &Group| if self.stepwise.contains(&group.key) { stepwise } else { whole };
-        let with_look = |group: Group| (self.is_second_look(&group.blocks), options_of(&group), group);
-        let groups: Vec<_> = groups.into_iter().map(with_look).map(|(look, o, g)| (look, self.env_of(look), o, g)).collect();
-        let each = groups.into_iter().map(|(is_second_look, env, options, group)| async move {
-            let done = step(&env, options, compactor, &group, ahead).await;
-            let series = match &done.1 {
-                Err(error) if is_second_look => series_of(&env, error).await,
-                _ => None,
-            };
-            (group, done, series)
-        });
-        let mut under_way = stream::iter(each).buffer_unordered(self.options.concurrency.max(1));
-        let mut more = false;
-        while let Some((group, (marks, done), series)) = under_way.next().await {
-            self.result.marked.extend(marks);
-            match done {
-                Ok(Stepped { again, compacted, downsampled, repaired, stepwise, .. }) => {
-                    more |= again;
-                    let done = compacted.as_ref().map(|c| c.inputs.as_slice());
-                    self.praise(Work::Compaction, &group.key, &group.labels, done);
-                    self.stepwise.extend(stepwise.then_some(group.key));
-                    self.result.repaired.extend(repaired);
-                    self.result.compacted.extend(compacted);
-                    self.result.downsampled.extend(downsampled);
-                }
-                Err(error) => more |= self.blame(&group, error, series),
-            }
-        }
-        drop(under_way);
-        self.report_groups();
-        self.check_cancelled()?;
-        Ok(more)
     }
 }

@@ -14,7 +14,7 @@ use crate::job::downsample::Downsampled;
 use crate::job::group::Group;
 use crate::job::mark;
 use crate::job::pipeline;
-use crate::job::plan::{Fused, PlannedMark, Step, outgrown, plan_job};
+use crate::job::plan::{Fused, GroupPlan, Job, PlannedMark, Step, outgrown};
 use crate::job::{Env, Event, JobId, Level, Outcome, Work, repair};
 use crate::model::{BlockId, LabelSet, Millis};
 
@@ -35,27 +35,28 @@ pub(super) struct Stepped {
     pub(super) repaired: Option<(BlockId, Option<BlockId>)>,
 }
 
-/// One step of a group, of which whoever listens hears.
+/// One job of a group, of which whoever listens hears; hands the group back.
 pub(super) async fn step(
     env: &Env,
     options: &PassOptions,
     compactor: &impl Compactor,
-    group: &Group,
+    job: Job,
     ahead: &Ahead<'_>,
-) -> (Vec<PlannedMark>, Result<Stepped>) {
+) -> (Group, (Vec<PlannedMark>, Result<Stepped>)) {
+    let Job { group, plan } = job;
     if env.cancel.is_cancelled() {
-        return (Vec::new(), Ok(Stepped::default()));
+        return (group, (Vec::new(), Ok(Stepped::default())));
     }
     let (work, resolution, began) = (Work::Compaction, group.resolution, env.clock.now());
     env.report.event(Event::Began { work, resolution });
-    let (marks, done) = step_quietly(env, options, compactor, group, ahead).await;
+    let (marks, done) = step_quietly(env, options, compactor, &group, plan, ahead).await;
     let outcome = match &done {
         Ok(Stepped { compacted: None, .. }) => Outcome::Nothing,
         Ok(Stepped { compacted: Some(_), vertical, .. }) => Outcome::Made { vertical: *vertical },
         Err(error) => Outcome::Failed(error),
     };
     env.report.event(Event::Ended { work, resolution, took: env.clock.now() - began, outcome });
-    (marks, done)
+    (group, (marks, done))
 }
 
 async fn step_quietly(
@@ -63,18 +64,18 @@ async fn step_quietly(
     options: &PassOptions,
     compactor: &impl Compactor,
     group: &Group,
+    plan: GroupPlan,
     ahead: &Ahead<'_>,
 ) -> (Vec<PlannedMark>, Result<Stepped>) {
-    let decided = plan_job(group, options);
-    for mark in &decided.marks {
+    for mark in &plan.marks {
         if let Err(error) = mark::no_compact(env, mark.block, mark.reason, &mark.details).await {
             return (Vec::new(), Err(error));
         }
     }
-    let mut marks = decided.marks;
-    let done = match decided.step {
+    let mut marks = plan.marks;
+    let done = match plan.step {
         Ok(Step::Nothing(_)) => Ok(Stepped::default()),
-        Ok(Step::Compact(chosen, _)) => match &decided.fused {
+        Ok(Step::Compact(chosen, _)) => match &plan.fused {
             Some(fused) => compact_fused(env, options, compactor, group, fused, &chosen, ahead).await,
             None => compact_chosen(env, options, compactor, group, &chosen, None, ahead).await,
         },

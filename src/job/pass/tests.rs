@@ -13,6 +13,7 @@ mod outgrown;
 mod proof;
 mod quarantine;
 mod rows;
+mod schedule;
 
 use super::*;
 use crate::bucket::Bucket;

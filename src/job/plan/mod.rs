@@ -4,17 +4,22 @@
 //! A job is one step of the planner, or a row of them whose blocks in between need not be written ([`fuse`]); what can
 //! be done after that is planned when it is done.
 
+mod beside;
 mod fuse;
 mod limits;
+mod needs;
 mod replay;
 mod step;
 mod text;
 
 use serde::Serialize;
 
+pub use beside::{Job, plan_jobs};
 pub use fuse::{Fused, fuse};
 pub(crate) use limits::outgrown;
 pub use limits::{Limits, PlannedMark, next_step_within};
+pub use needs::Needs;
+pub(crate) use needs::scratch_bytes;
 pub use replay::{Replay, Replayed, Taken, joined, replay};
 pub use step::{Alone, Nothing, Piece, Step, Why, next_step};
 pub(crate) use text::never_text;

@@ -58,6 +58,11 @@ impl<'a> Replay<'a> {
         Replay { group, options, steps_left }
     }
 
+    /// The group as it is now.
+    pub fn into_group(self) -> Group {
+        self.group
+    }
+
     /// Takes the next step; returns the blocks that went into it, and nothing when there is none left.
     ///
     /// # Errors

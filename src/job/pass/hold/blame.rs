@@ -4,7 +4,7 @@ use super::tell::Tried;
 use super::*;
 use crate::error::Kind;
 use crate::job::Work;
-use crate::job::plan::{Step, plan_group};
+use crate::job::plan::Step;
 use crate::job::quarantine::{Failure, Standing, Verdict};
 
 /// So often the bucket is listed again in one pass because a group failed, and changed meanwhile.
@@ -29,12 +29,17 @@ impl<C: Compactor> Pass<'_, C> {
     }
 
     /// Judges a step of `group` that failed, because of damage in `series` if that is known; whether there may be another
-    /// step in this pass.
-    pub(in crate::job::pass) fn blame(&mut self, group: &Group, error: Error, series: Option<String>) -> bool {
+    /// step in this pass. It has no step where none could be planned.
+    pub(in crate::job::pass) fn blame(
+        &mut self,
+        group: &Group,
+        step: Option<&Step>,
+        error: Error,
+        series: Option<String>,
+    ) -> bool {
         let now = self.env.clock.now();
-        let decided = plan_group(group, self.options).step;
-        let is_job = decided.is_ok();
-        let failure = Failure { series, ..self.failure(group, decided.ok(), &error) };
+        let is_job = step.is_some();
+        let failure = Failure { series, ..self.failure(group, step, &error) };
         if !self.options.quarantine || !is_job || error.kind() == Kind::Cancelled {
             let standing = if is_passing(&error) { Standing::Retrying } else { Standing::Quarantined };
             let entry = Entry::new(Work::Compaction, standing, failure, &error, now);
@@ -71,7 +76,7 @@ impl<C: Compactor> Pass<'_, C> {
     }
 
     /// What failed: the planned blocks, or the one that the error names where the plan was for others.
-    fn failure(&self, group: &Group, step: Option<Step>, error: &Error) -> Failure {
+    fn failure(&self, group: &Group, step: Option<&Step>, error: &Error) -> Failure {
         let known = error.block_id().filter(|id| group.blocks.iter().any(|b| b.id == *id));
         let mut blocks: Vec<&CatalogBlock> = match step {
             Some(Step::Compact(chosen, _)) => chosen.iter().map(|&at| &group.blocks[at]).collect(),
@@ -87,14 +92,8 @@ impl<C: Compactor> Pass<'_, C> {
     }
 
     /// Judges a downsampling that failed, because of damage in `series` if that is known; whether it is to be tried once
-    /// more in this pass, if it has a turn left.
-    pub(in crate::job::pass) fn blame_block(
-        &mut self,
-        block: &CatalogBlock,
-        error: &Error,
-        series: Option<String>,
-        has_a_turn: bool,
-    ) -> bool {
+    /// more in this pass.
+    pub(in crate::job::pass) fn blame_block(&mut self, block: &CatalogBlock, error: &Error, series: Option<String>) -> bool {
         if !self.options.quarantine || error.kind() == Kind::Cancelled {
             return false;
         }
@@ -102,7 +101,9 @@ impl<C: Compactor> Pass<'_, C> {
         let (now, chance) = (self.env.clock.now(), self.env.clock.chance() as u64);
         let verdict = self.holds.state.failed(Work::Downsampling, failure, error, now, chance);
         self.keep();
-        let again = verdict == Verdict::LookAgain && has_a_turn;
+        let looks = self.holds.looks.entry(block.id.to_string()).or_default();
+        *looks += u32::from(verdict == Verdict::LookAgain);
+        let again = verdict == Verdict::LookAgain && *looks <= MOST_LOOKS;
         if again {
             self.note_second_look(&name(block.meta.resolution(), &block.labels), error);
         }

@@ -108,7 +108,8 @@ impl<C: Compactor> Pass<'_, C> {
             match self.look_for_flaws(&mut group).await {
                 Ok(flawed) => held.extend(flawed),
                 Err(error) => {
-                    self.blame(&group, error, None);
+                    let step = plan_group(&group, self.options).step.ok();
+                    self.blame(&group, step.as_ref(), error, None);
                     continue;
                 }
             }

@@ -26,7 +26,7 @@ pub(crate) struct Holds {
     found: Vec<Entry>,
     /// Blocks of jobs of which the result says already that they are left alone.
     told: HashSet<Vec<BlockId>>,
-    /// How often a group asked for a new look.
+    /// How often a group, or a block, asked for a new look.
     looks: HashMap<String, u32>,
     /// Blocks that lacked something when they were listed by themselves, with the print of the look before that.
     flawed: HashMap<BlockId, (u64, Flaw)>,
@@ -88,8 +88,8 @@ impl<C: Compactor> Pass<'_, C> {
     }
 
     /// Notes how many groups there are.
-    pub(in crate::job::pass) fn count_groups(&mut self, groups: &[Group]) {
-        self.holds.groups = groups.len();
+    pub(in crate::job::pass) fn count_groups(&mut self, groups: usize) {
+        self.holds.groups = groups;
     }
 }
 
