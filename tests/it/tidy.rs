@@ -182,8 +182,9 @@ fn a_floor_that_looks_up_is_found() {
 #[test]
 fn doors_touch_only_what_is_theirs() {
     let mut wrong = Vec::new();
-    for (file, text) in sources(&["cli", "bucketweb"]) {
-        for (n, room) in rooms(&text, "blockyard::") {
+    // tests behind the door account for what it left, and have to read it
+    for (file, text) in sources(&["cli", "bucketweb"]).iter().filter(|(file, _)| !file.starts_with("cli/tests/")) {
+        for (n, room) in rooms(text, "blockyard::") {
             if !DOORS.contains(&room.as_str()) {
                 wrong.push(format!("{file}:{n}: a door may not import {room}"));
             }
