@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use crate::error::{Error, Kind};
 
@@ -22,6 +23,30 @@ pub(super) fn of_io(what: &str, e: io::Error) -> Error {
         _ => (Kind::Unavailable, Some("check the disk, then run again")),
     };
     with_next(Error::new(kind, what).source(e), next)
+}
+
+/// A failure to write `bytes` bytes into the file at `path`; of a full disk it says where room is needed, and for how much.
+pub(super) fn of_write(path: &Path, bytes: u64, e: io::Error) -> Error {
+    if !is_full(&e) {
+        return of_io("write", e);
+    }
+    let next = "make room on that file system; nothing else has to be done";
+    Error::new(Kind::Unavailable, no_room(path, bytes)).source(e).next(next)
+}
+
+/// As [`of_write`], of a scratch file. Whatever is wrong with the scratch folder, it is no block's fault.
+pub(crate) fn of_spill(path: &Path, bytes: u64, e: io::Error) -> Error {
+    let what = if is_full(&e) { no_room(path, bytes) } else { format!("cannot write {}", path.display()) };
+    Error::new(Kind::Unavailable, what).source(e).next("make room there, or set --data-dir to a folder with more, then run again")
+}
+
+fn is_full(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn no_room(path: &Path, bytes: u64) -> String {
+    let much = if bytes == 0 { "another file".to_owned() } else { format!("{bytes} bytes more") };
+    format!("there is no room for {much} at {}", path.display())
 }
 
 /// A failure of an object store; `what` says what was tried.

@@ -34,8 +34,11 @@ use crate::error::{Error, Kind, Result};
 use crate::model::Millis;
 use disk::Disk;
 #[cfg(test)]
+pub(crate) use disk::Room;
+#[cfg(test)]
 pub(crate) use failure::archived;
 pub use failure::is_archived;
+pub(crate) use failure::of_spill;
 use key::Keys;
 use objects::Objects;
 pub use provider::{Opened, expand_env};
@@ -148,6 +151,14 @@ impl Bucket {
         let root = std::path::absolute(directory.as_ref())
             .map_err(|e| Error::new(Kind::Invalid, "the bucket's directory has no name").source(e))?;
         Ok(Bucket::new(format!("FILESYSTEM {}", root.display()), Keys::new(prefix)?, Store::Disk(Disk::new(root))))
+    }
+
+    /// As [`Bucket::filesystem`], and the room that there is on its disk.
+    #[cfg(test)]
+    pub(crate) fn filesystem_with_room(directory: &Path) -> (Bucket, Room) {
+        let room = Room::limited();
+        let store = Store::Disk(Disk::with_room(directory.to_owned(), room.clone()));
+        (Bucket::new(format!("FILESYSTEM {}", directory.display()), Keys::default(), store), room)
     }
 
     /// The bucket that a configuration describes: the YAML that Thanos reads, after

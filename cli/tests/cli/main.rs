@@ -3,6 +3,7 @@
 mod compact;
 mod demo;
 mod expire;
+mod full;
 mod kill;
 mod mend;
 #[path = "../../../tests/it/moto.rs"]

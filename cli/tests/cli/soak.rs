@@ -2,7 +2,7 @@
 //! sample is accounted for, and memory is what it was.
 //!
 //! Ranges are divided, so that two hours are seconds. By 60, as much as makes minutes of hours, half an hour would see
-//! no block that is long enough to be downsampled, which is one of 40 hours; by 720 it sees two weeks.
+//! no block that is long enough to be downsampled, which is one of 40 hours; by 1440 it sees a month, and both coarser resolutions.
 //! What is killed and when is drawn from a seed, which is printed; how far the program has come by then is not.
 //! `tests/soak` soaks longer than a check of every change can.
 
@@ -27,7 +27,7 @@ const HOUR: Millis = 3_600_000;
 /// Without a wish: minutes, and by what ranges are divided, so that as many blocks come as in a day and a half.
 const SHORT: (f64, i64) = (0.4, 7200);
 /// By what ranges are divided where minutes are given.
-const LONG_DIVISOR: i64 = 720;
+const LONG_DIVISOR: i64 = 1440;
 
 /// Of the run, in hundredths: for so long compactors are killed. Then one stays, whose memory is watched.
 const KILLING: u32 = 40;

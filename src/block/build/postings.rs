@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxBuildHasher;
 
+use crate::bucket::of_spill;
 use crate::encoding::{Cursor, put_uvarint};
 use crate::error::{Error, Kind, Result};
 
@@ -129,7 +130,7 @@ fn pair(name: u32, value: u32) -> u64 {
 }
 
 impl Shard {
-    /// `shards` of them, that together take about `budget_bytes`; runs are written to `scratch`.
+    /// `shards` of them, that together take about `budget_bytes`, with 0 as little as can be; runs are written to `scratch`.
     pub(crate) fn all(shards: usize, budget_bytes: usize, scratch: &Path) -> Vec<Shard> {
         let shards = shards.max(1);
         (0..shards)
@@ -178,7 +179,8 @@ impl Shard {
 
     /// Whether it is time for [`Shard::write_run`].
     pub(crate) fn is_over_budget(&self) -> bool {
-        self.memory_bytes() > self.budget_bytes.max(4 * PAGE_BYTES)
+        let least = if self.budget_bytes == 0 { 0 } else { 4 * PAGE_BYTES };
+        self.memory_bytes() > self.budget_bytes.max(least)
     }
 
     fn sorted(&self) -> Vec<(u64, u32)> {
@@ -190,13 +192,11 @@ impl Shard {
     /// Writes what it holds to a file and begins anew. Waits for the disk.
     pub(crate) fn write_run(&mut self) -> Result<()> {
         let path = self.scratch.join(format!("postings-{}-{}", self.number, self.runs.len()));
-        let fail = |e: std::io::Error| {
-            Error::new(Kind::Unavailable, "cannot write postings to scratch")
-                .part(path.display().to_string())
-                .source(e)
-                .next("check that the data folder exists and has room")
-        };
+        let bytes = self.memory_bytes() as u64;
+        let fail = |e: std::io::Error| of_spill(&path, bytes, e);
         std::fs::create_dir_all(&self.scratch).map_err(fail)?;
+        // it goes with this shard, also if it cannot be written to its end
+        self.runs.push(path.clone());
         let mut file = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(fail)?);
         let mut entry = Vec::new();
         for (key, number) in self.sorted() {
@@ -213,7 +213,6 @@ impl Shard {
         }
         file.flush().map_err(fail)?;
         drop(file);
-        self.runs.push(path);
         self.pairs = HashMap::default();
         self.lists = Vec::new();
         self.arena = Arena::default();
@@ -227,6 +226,10 @@ impl Drop for Shard {
         for run in &self.runs {
             // a leftover is found by age; nothing depends on it
             let _ = std::fs::remove_file(run);
+        }
+        if !self.runs.is_empty() {
+            // the last one takes the folder along
+            let _ = std::fs::remove_dir(&self.scratch);
         }
     }
 }
@@ -380,7 +383,8 @@ mod tests {
 
     fn built(series: &[Series], shards: usize, run_every: usize) -> BTreeMap<(u32, u32), Vec<u32>> {
         let scratch = tempfile::tempdir().unwrap();
-        let mut all = Shard::all(shards, 1 << 20, scratch.path());
+        let folder = scratch.path().join("runs");
+        let mut all = Shard::all(shards, 1 << 20, &folder);
         for (i, labels) in series.iter().enumerate() {
             for shard in &mut all {
                 shard.add(i as u32 * 7 + 1, labels);
@@ -400,7 +404,7 @@ mod tests {
         assert!(order.is_sorted_by(|a, b| a < b));
         drop(lists);
         drop(all);
-        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "runs are removed");
+        assert!(!folder.exists(), "runs are removed");
         out
     }
 

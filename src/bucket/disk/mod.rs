@@ -12,6 +12,7 @@
 
 mod direct;
 mod list;
+mod room;
 mod write;
 
 use std::fs::{self, File, Metadata};
@@ -27,18 +28,26 @@ use super::Object;
 use super::failure::of_io;
 use crate::error::{Error, Kind, Result};
 use crate::model::Millis;
+pub(crate) use room::Room;
 pub(super) use write::Staged;
 
 /// A bucket's directory; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     root: PathBuf,
+    room: Room,
 }
 
 impl Disk {
     /// The directory need not exist.
     pub(super) fn new(root: PathBuf) -> Self {
-        Disk { root }
+        Disk { root, room: Room::default() }
+    }
+
+    /// Writes as long as there is room.
+    #[cfg(test)]
+    pub(super) fn with_room(root: PathBuf, room: Room) -> Self {
+        Disk { root, room }
     }
 
     /// Refuses a root that is there and is no directory.

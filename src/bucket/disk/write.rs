@@ -11,8 +11,8 @@ use object_store::path::Path as Key;
 use tokio::task::JoinHandle;
 
 use super::direct::{Aligned, Sink};
-use super::{Disk, blocking, open, prune};
-use crate::bucket::failure::of_io;
+use super::{Disk, Room, blocking, open, prune};
+use crate::bucket::failure::{of_io, of_write};
 use crate::error::{Error, Kind, Result};
 use crate::model::Millis;
 
@@ -31,10 +31,10 @@ const FOLDER_ATTEMPTS: usize = 8;
 impl Disk {
     /// Writes a whole object; it and its folder are on the disk when this returns.
     pub(in crate::bucket) async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
-        let (root, path) = (self.root.clone(), self.path(key)?);
+        let (root, path, room) = (self.root.clone(), self.path(key)?, self.room.clone());
         blocking(move || {
-            let mut place = Place::new(root, path)?;
-            (&*place.file).write_all(&bytes).map_err(|e| of_io("write", e))?;
+            let mut place = Place::new(root, path, room)?;
+            place.fill(&bytes)?;
             place.publish(bytes.len() as u64)
         })
         .await
@@ -42,10 +42,10 @@ impl Disk {
 
     /// Whether it was written; not synced.
     pub(in crate::bucket) async fn put_new(&self, key: &Key, bytes: Bytes) -> Result<bool> {
-        let (root, path) = (self.root.clone(), self.path(key)?);
+        let (root, path, room) = (self.root.clone(), self.path(key)?, self.room.clone());
         blocking(move || {
-            let mut place = Place::new(root, path)?;
-            (&*place.file).write_all(&bytes).map_err(|e| of_io("write", e))?;
+            let mut place = Place::new(root, path, room)?;
+            place.fill(&bytes)?;
             place.publish_new()
         })
         .await
@@ -53,11 +53,12 @@ impl Disk {
 
     /// Copies a whole object, sharing its blocks on the disk where the file system can; returns its length.
     pub(in crate::bucket) async fn copy(&self, from: &Key, to: &Key) -> Result<u64> {
-        let (root, from, to) = (self.root.clone(), self.path(from)?, self.path(to)?);
+        let (root, from, to, room) = (self.root.clone(), self.path(from)?, self.path(to)?, self.room.clone());
         blocking(move || {
             let (mut source, len) = open(&from)?;
-            let mut place = Place::new(root, to)?;
-            let copied = io::copy(&mut source, &mut &*place.file).map_err(|e| of_io("copy", e))?;
+            let mut place = Place::new(root, to, room)?;
+            let copied = place.room.take().and_then(|()| io::copy(&mut source, &mut &*place.file));
+            let copied = copied.map_err(|e| of_write(&place.target, len, e))?;
             if copied != len {
                 return Err(of_io("copy", io::ErrorKind::UnexpectedEof.into()));
             }
@@ -69,9 +70,9 @@ impl Disk {
 
     /// The time that a file gets which is written now beside `key`; it goes again.
     pub(in crate::bucket) async fn date(&self, key: &Key) -> Result<Millis> {
-        let (root, path) = (self.root.clone(), self.path(key)?);
+        let (root, path, room) = (self.root.clone(), self.path(key)?, self.room.clone());
         blocking(move || {
-            let place = Place::new(root, path)?;
+            let place = Place::new(root, path, room)?;
             place.file.metadata().map(|m| super::modified(&m)).map_err(|e| of_io("stat", e))
         })
         .await
@@ -79,8 +80,8 @@ impl Disk {
 
     /// Begins an object that is written piece by piece.
     pub(in crate::bucket) async fn stage(&self, key: &Key) -> Result<Staged> {
-        let (root, path) = (self.root.clone(), self.path(key)?);
-        let place = blocking(move || Place::new(root, path)).await?;
+        let (root, path, room) = (self.root.clone(), self.path(key)?, self.room.clone());
+        let place = blocking(move || Place::new(root, path, room)).await?;
         Ok(Staged {
             place,
             buffer: Aligned::new(WRITE_BYTES),
@@ -107,7 +108,7 @@ pub(in crate::bucket) struct Staged {
     sink: Option<Sink>,
     /// Whether the last buffer went past the page cache: then a sync has next to nothing to do.
     past_cache: bool,
-    writing: Option<JoinHandle<io::Result<(Sink, Aligned)>>>,
+    writing: Option<JoinHandle<Result<(Sink, Aligned)>>>,
     syncing: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -154,13 +155,21 @@ impl Staged {
         let full = std::mem::replace(&mut self.buffer, spare);
         let (sink, file, path, offset) =
             (self.sink.take(), Arc::clone(&self.place.file), self.place.staged.clone(), self.written);
+        let (target, room) = (self.place.target.clone(), self.place.room.clone());
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            let mut sink = match sink {
-                Some(sink) => sink,
-                None => Sink::open(&path, file.try_clone()?),
+            let written = || {
+                let mut sink = match sink {
+                    Some(sink) => sink,
+                    None => Sink::open(&path, file.try_clone()?),
+                };
+                room.take()?;
+                sink.write(&full, offset)?;
+                Ok(sink)
             };
-            sink.write(&full, offset)?;
-            Ok((sink, full))
+            match written() {
+                Ok(sink) => Ok((sink, full)),
+                Err(e) => Err(of_write(&target, full.len() as u64, e)),
+            }
         }));
         self.written += len;
         self.unsynced += len;
@@ -170,7 +179,7 @@ impl Staged {
     /// Waits for the write under way; returns its buffer, emptied.
     async fn settle(&mut self) -> Result<Option<Aligned>> {
         let Some(writing) = self.writing.take() else { return Ok(None) };
-        let (sink, mut buffer) = blocking_result(writing.await)?;
+        let (sink, mut buffer) = writing.await.unwrap_or_else(|_| Err(shutting_down()))?;
         self.past_cache = sink.is_direct();
         self.sink = Some(sink);
         buffer.clear();
@@ -203,8 +212,12 @@ async fn settle(work: &mut Option<JoinHandle<io::Result<()>>>) -> Result<()> {
 fn blocking_result<T>(result: Result<io::Result<T>, tokio::task::JoinError>) -> Result<T> {
     match result {
         Ok(done) => done.map_err(|e| of_io("write", e)),
-        Err(_) => Err(Error::new(Kind::Cancelled, "the program is shutting down")),
+        Err(_) => Err(shutting_down()),
     }
+}
+
+fn shutting_down() -> Error {
+    Error::new(Kind::Cancelled, "the program is shutting down")
 }
 
 /// A staged file beside its place; dropping it removes the file.
@@ -215,24 +228,31 @@ struct Place {
     target: PathBuf,
     /// Folders that were made for it, innermost first; the folder above each is not synced yet.
     made: Vec<PathBuf>,
+    room: Room,
     published: bool,
 }
 
 impl Place {
-    fn new(root: PathBuf, target: PathBuf) -> Result<Self> {
+    fn new(root: PathBuf, target: PathBuf, room: Room) -> Result<Self> {
         let folder = target.parent().unwrap_or(&root).to_owned();
         let name = target.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         let mut made = Vec::new();
         for _ in 0..FOLDER_ATTEMPTS {
-            make_folder(&folder, &mut made).map_err(|e| of_io("make a folder", e))?;
+            room.take().and_then(|()| make_folder(&folder, &mut made)).map_err(|e| of_write(&folder, 0, e))?;
             let staged = folder.join(format!("{name}#{}", next_digits()));
             match OpenOptions::new().write(true).create_new(true).open(&staged) {
-                Ok(file) => return Ok(Place { root, file: Arc::new(file), staged, target, made, published: false }),
+                Ok(file) => return Ok(Place { root, file: Arc::new(file), staged, target, made, room, published: false }),
                 Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
-                Err(e) => return Err(of_io("make a file", e)),
+                Err(e) => return Err(of_write(&target, 0, e)),
             }
         }
         Err(Error::new(Kind::Conflict, "the folder is removed again and again").next("end the other program, then run again"))
+    }
+
+    /// Writes all there is to write.
+    fn fill(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.room.take().and_then(|()| (&*self.file).write_all(bytes));
+        written.map_err(|e| of_write(&self.target, bytes.len() as u64, e))
     }
 
     /// Syncs, renames, syncs the folders.
@@ -242,8 +262,9 @@ impl Place {
             return Err(Error::new(Kind::Conflict, format!("{len} bytes were written, the file has {held}"))
                 .next("see who else writes into the bucket's directory"));
         }
-        self.file.sync_all().map_err(|e| of_io("sync", e))?;
-        fs::rename(&self.staged, &self.target).map_err(|e| of_io("rename", e))?;
+        // some file systems find room for what was written only now
+        self.room.take().and_then(|()| self.file.sync_all()).map_err(|e| of_write(&self.target, len, e))?;
+        self.room.take().and_then(|()| fs::rename(&self.staged, &self.target)).map_err(|e| of_write(&self.target, len, e))?;
         self.published = true;
         let mut folders = self.target.parent().into_iter().chain(self.made.iter().filter_map(|made| made.parent()));
         folders.try_for_each(sync_folder).map_err(|e| of_io("sync the folder", e))

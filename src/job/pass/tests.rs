@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 mod downsampling;
 mod forecast;
+mod full;
 mod hollow;
 mod outgrown;
 mod proof;

@@ -7,7 +7,7 @@ use crate::block::tamper;
 use crate::format::index::Toc;
 
 /// The first five blocks of a golden compaction, of which four become one.
-async fn filled(world: &World) {
+pub(super) async fn filled(world: &World) {
     let input = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden/horizontal/input");
     for block in std::fs::read_dir(input).unwrap().map(|b| b.unwrap()) {
         for name in ["index", "chunks/000001", "meta.json"] {
@@ -17,7 +17,7 @@ async fn filled(world: &World) {
     }
 }
 
-fn options() -> PassOptions {
+pub(super) fn options() -> PassOptions {
     PassOptions { consistency_delay: 0, downsampling: false, ..PassOptions::default() }
 }
 
