@@ -43,7 +43,7 @@ impl<T> Queue<T> {
     /// Of what is ready at `now`; of equals the first is first.
     pub(super) fn new(mut ready: Vec<Ready<T>>, now: Millis) -> Self {
         ready.sort_by(|a, b| {
-            let late = |r: &Ready<T>| r.has_waited(now).then_some(r.since).unwrap_or(Millis::MAX);
+            let late = |r: &Ready<T>| if r.has_waited(now) { r.since } else { Millis::MAX };
             late(a).cmp(&late(b)).then(b.worth().total_cmp(&a.worth()))
         });
         Queue { ready }
