@@ -10,8 +10,10 @@ mod disk;
 mod failure;
 pub mod faulty;
 mod key;
+mod lag;
 mod note;
 mod objects;
+mod own;
 mod parts;
 mod provider;
 mod requests;
@@ -41,6 +43,7 @@ pub use failure::is_archived;
 pub(crate) use failure::of_spill;
 use key::Keys;
 use objects::Objects;
+pub use own::Own;
 pub use provider::{Opened, expand_env};
 use requests::{Counters, Listing};
 pub use requests::{Measured, Requests, SECONDS, Tally, sizes};
@@ -126,6 +129,7 @@ struct Inner {
     keys: Keys,
     store: Store,
     counters: Arc<Counters>,
+    own: Arc<Own>,
 }
 
 enum Store {
@@ -187,14 +191,14 @@ impl Bucket {
         let Store::Objects(objects) = &self.inner.store else { return Ok(self.clone()) };
         let store = Store::Objects(objects.renewed()?);
         let (name, keys, counters) = (self.inner.name.clone(), self.inner.keys.clone(), Arc::clone(&self.inner.counters));
-        Ok(Bucket { inner: Arc::new(Inner { name, keys, store, counters }) })
+        Ok(Bucket { inner: Arc::new(Inner { name, keys, store, counters, own: Arc::clone(&self.inner.own) }) })
     }
 
     fn new(mut name: String, keys: Keys, store: Store) -> Bucket {
         if !keys.prefix().is_empty() {
             name = format!("{name} below {}/", keys.prefix());
         }
-        Bucket { inner: Arc::new(Inner { name, keys, store, counters: Arc::default() }) }
+        Bucket { inner: Arc::new(Inner { name, keys, store, counters: Arc::default(), own: Arc::default() }) }
     }
 
     /// A whole object of at most `limit_bytes`.
@@ -292,10 +296,14 @@ impl Bucket {
 
     /// Every object below the folder `prefix` ("" for all), without directory markers.
     ///
-    /// *Order:* by key on memory, FILESYSTEM and S3; do not rely on it elsewhere.
+    /// What was changed through this bucket before is listed as it is now, also where the store's listings lag behind
+    /// ([`Own`]).
+    ///
+    /// *Order:* by key on memory, FILESYSTEM and S3, but for objects that the store does not list yet, which come last;
+    /// do not rely on it elsewhere.
     ///
     /// # Errors
-    /// `Unavailable`, `Denied` from the provider. `Unsupported` as the last item when some folder
+    /// `Unavailable`, `Denied` from the provider. `Unsupported` as the last item of the store when some folder
     /// holds a key that cannot be named (`a//b`): all that could be listed came before it.
     pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<Object>> {
         let folder = match self.inner.keys.folder(prefix) {
@@ -306,12 +314,16 @@ impl Bucket {
             Store::Disk(disk) => disk.list(&folder),
             Store::Objects(objects) => objects.list(&folder),
         };
-        let (inner, prefix) = (Arc::clone(&self.inner), prefix.to_owned());
+        let (inner, name) = (Arc::clone(&self.inner), prefix.to_owned());
         let mut listing = Listing::begin(Arc::clone(&inner.counters));
         let own = move |object: Result<Object>| {
-            object.map(|o| inner.strip(o)).inspect_err(|e| listing.failed(e)).map_err(|e| e.part(prefix.as_str()))
+            object.map(|o| inner.strip(o)).inspect_err(|e| listing.failed(e)).map_err(|e| e.part(name.as_str()))
         };
-        found.map(own).boxed()
+        let found = found.map(own);
+        match self.is_local() {
+            true => found.boxed(),
+            false => lag::of_all(self.clone(), prefix.to_owned(), found).boxed(),
+        }
     }
 
     /// Objects and folders directly below `folder` ("" for the root), ordered; of a folder that
@@ -321,7 +333,7 @@ impl Bucket {
     /// `Unavailable`, `Denied` from the provider.
     pub async fn list_folder(&self, folder: &str) -> Result<Folder> {
         let path = self.inner.keys.folder(folder)?;
-        let began = Instant::now();
+        let (began, own) = (Instant::now(), self.inner.own.number());
         let listed = match &self.inner.store {
             Store::Disk(disk) => disk.list_folder(&path).await,
             Store::Objects(objects) => objects.list_folder(&path).await,
@@ -329,10 +341,11 @@ impl Bucket {
         self.inner.counters.iter.note(began, &listed, |_| 0);
         let listed = listed.map_err(|e| e.part(folder))?;
         let strip = |full: String| self.inner.keys.strip(&full).to_owned();
-        Ok(Folder {
+        let listed = Folder {
             objects: listed.objects.into_iter().map(|o| self.inner.strip(o)).collect(),
             folders: listed.folders.into_iter().map(strip).collect(),
-        })
+        };
+        if self.is_local() { Ok(listed) } else { lag::of_folder(self, folder, own, listed).await }
     }
 
     /// The folders that [`list_folder`](Bucket::list_folder) finds, ordered; on a local disk also those that hold
@@ -356,7 +369,9 @@ impl Bucket {
     /// `Unavailable`, `Denied` from the provider.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         let (began, len) = (Instant::now(), bytes.len() as u64);
+        self.inner.own.writes(key);
         let done = self.write(key, bytes).await;
+        self.inner.own.writes(key);
         self.inner.counters.uploaded(began, &done, |()| len);
         done
     }
@@ -382,11 +397,13 @@ impl Bucket {
         }
         let (source, target) = (self.inner.keys.object(from)?, self.inner.keys.object(to)?);
         let began = Instant::now();
+        self.inner.own.writes(to);
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.copy(&source, &target).await,
             Store::Objects(_) if len_bytes > MAX_COPY_BYTES => return self.pass(from, self, to, len_bytes).await,
             Store::Objects(objects) => objects.copy(&source, &target).await.map(|()| len_bytes),
         };
+        self.inner.own.writes(to);
         self.inner.counters.copy.note(began, &done, |_| len_bytes);
         done.map_err(|e| e.part(from))?;
         match self.head(to).await? {
@@ -439,7 +456,8 @@ impl Bucket {
             Store::Objects(objects) => objects.upload(&path, bound_bytes, Arc::clone(&counters)).map(Sink::Parts),
         };
         let sink = sink.map_err(|e| e.part(key))?;
-        Ok(Upload { key: key.to_owned(), bound_bytes, written: 0, sink, counters, began })
+        let own = Arc::clone(&self.inner.own);
+        Ok(Upload { key: key.to_owned(), bound_bytes, written: 0, sink, counters, own, began })
     }
 
     /// Deletes an object; deleting what is not there is no error.
@@ -449,10 +467,12 @@ impl Bucket {
     pub async fn delete(&self, key: &str) -> Result<()> {
         let path = self.inner.keys.object(key)?;
         let began = Instant::now();
+        self.inner.own.deletes(key);
         let done = match &self.inner.store {
             Store::Disk(disk) => disk.delete(&path).await,
             Store::Objects(objects) => objects.delete(&path).await,
         };
+        self.inner.own.deletes(key);
         self.inner.counters.delete.note(began, &done, |()| 0);
         done.map_err(|e| e.part(key))
     }
@@ -580,6 +600,11 @@ impl Bucket {
     /// Whether it is a folder of the local disk, where a request costs a system call and no round trip.
     pub fn is_local(&self) -> bool {
         matches!(self.inner.store, Store::Disk(_))
+    }
+
+    /// What this process did to it, through all clones.
+    pub fn own(&self) -> &Own {
+        &self.inner.own
     }
 
     /// What was asked of this bucket, through all clones, since it was opened.

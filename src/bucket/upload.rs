@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::disk::Staged;
+use super::own::Own;
 use super::parts::Parts;
 use super::requests::Counters;
 use crate::error::{Error, Kind, Result};
@@ -21,6 +22,7 @@ pub struct Upload {
     pub(super) written: u64,
     pub(super) sink: Sink,
     pub(super) counters: Arc<Counters>,
+    pub(super) own: Arc<Own>,
     pub(super) began: Instant,
 }
 
@@ -58,10 +60,12 @@ impl Upload {
     /// # Errors
     /// `Unavailable`, `Denied`, and `Conflict` when the store holds another length than was written.
     pub async fn finish(self) -> Result<u64> {
+        self.own.writes(&self.key);
         let done = match self.sink {
             Sink::Disk(staged) => staged.finish().await,
             Sink::Parts(parts) => parts.finish().await,
         };
+        self.own.writes(&self.key);
         let done = done.map_err(|e| e.part(self.key));
         self.counters.uploaded(self.began, &done, |len| *len);
         done

@@ -64,10 +64,17 @@ impl Syncer {
     /// # Errors
     /// When the bucket cannot be listed. What cannot be read of one block is in [`Catalog::failed`].
     pub async fn sync(&mut self) -> Result<Catalog> {
+        let late = self.bucket.own().late();
         let (listing, kept) = tokio::join!(list::list(&self.bucket, &self.options), self.kept());
         let listing = listing?;
+        let late = self.bucket.own().late() - late;
         let mut catalog = Catalog { failed: listing.failed, ..Catalog::default() };
         catalog.warnings.extend(listing.warnings.into_iter().map(|text| (None, text)));
+        if late > 0 {
+            let text =
+                format!("listings of this bucket lag behind: {late} objects were asked for by their keys, since this program");
+            catalog.warnings.push((None, format!("{text} wrote or deleted them and the listing did not show it")));
+        }
         let failed: FxHashSet<BlockId> = catalog.failed.iter().map(|f| f.0).collect();
         let mut folders = listing.folders;
         folders.retain(|id, _| !failed.contains(id));

@@ -56,8 +56,10 @@ pub(super) async fn list(bucket: &Bucket, options: &SyncOptions) -> Result<Listi
             });
             let mut found = stream::iter(each).buffer_unordered(options.concurrency.max(1));
             while let Some((id, one)) = found.try_next().await? {
-                let objects = one.folders.into_values().next().unwrap_or_default();
-                listing.folders.insert(id, objects);
+                // a folder of which nothing is left was deleted since the root was listed
+                if let Some(objects) = one.folders.into_values().next() {
+                    listing.folders.insert(id, objects);
+                }
                 listing.failed.extend(one.failed);
             }
             listing.failed.sort_by_key(|f| f.0);

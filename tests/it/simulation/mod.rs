@@ -125,11 +125,6 @@ impl Known {
         if let Some(why) = shelf.broken() {
             return Err(why);
         }
-        // who does not see its own blocks may compact around them: no sample is lost, but other blocks hold them, and
-        // where they overlap a person is asked
-        if script.processes.iter().any(|(faults, ..)| faults.lag_permille > 0) {
-            return Ok(());
-        }
         settled?;
         let outcome = outcome(&shelf.objects())?;
         let lost = self.outcome.iter().filter(|(block, _)| !outcome.contains_key(*block));
