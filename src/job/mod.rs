@@ -22,6 +22,7 @@ pub mod repair;
 mod report;
 pub mod retain;
 pub mod rewrite;
+pub mod rival;
 pub mod salvage;
 pub mod todo;
 pub mod verify;

@@ -82,6 +82,11 @@ pub enum Event<'a> {
         /// By what they were chosen.
         options: &'a PassOptions,
     },
+    /// Whether somebody else compacts the bucket, as a look shows it.
+    Rivals {
+        /// Blocks that another compactor made since this process looked first.
+        blocks: usize,
+    },
     /// The bucket could not be looked at: nothing is decided.
     LookFailed {
         /// How long it took, in milliseconds.

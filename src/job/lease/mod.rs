@@ -117,6 +117,8 @@ pub async fn take(env: &Env, shard: &str) -> Result<Lease> {
         }
         Err(error) => return Err(error),
     }
+    // whoever held it before worked by right
+    env.bucket.own().begin_anew();
     let lost = CancellationToken::new();
     let held = (env.bucket.clone(), key.clone(), ours.owner.clone());
     let beat = tokio::spawn(beat(env.bucket.clone(), key, ours, lost.clone()));

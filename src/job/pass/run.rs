@@ -14,6 +14,7 @@ use crate::job::filter::{Selection, State, select};
 use crate::job::plan::PlannedMark;
 use crate::job::quarantine::Standing;
 use crate::job::retain::{self, Retained};
+use crate::job::rival::Rivals;
 use crate::job::{Env, Event, Level, clean, garbage};
 use crate::model::{BlockId, LabelSet, Millis};
 
@@ -149,6 +150,7 @@ pub async fn run(env: &Env, options: &PassOptions, compactor: &impl Compactor) -
         put_off: HashSet::new(),
         holds: Holds::new(env, options),
         ready_since: HashMap::new(),
+        rivals: Rivals::default(),
     };
     let seen = pass.look().await?;
     let mut seen = pass.work(seen).await?;
@@ -224,6 +226,8 @@ pub(super) struct Pass<'a, C> {
     pub(super) holds: Holds,
     /// When jobs were planned first, by their inputs.
     pub(super) ready_since: HashMap<Vec<BlockId>, Millis>,
+    /// Blocks of other compactors, by the last look.
+    pub(super) rivals: Rivals,
 }
 
 impl<C: Compactor> Pass<'_, C> {
@@ -235,7 +239,9 @@ impl<C: Compactor> Pass<'_, C> {
 
     pub(super) async fn look(&mut self) -> Result<Seen> {
         self.check_cancelled()?;
+        let began = self.env.clock.now();
         let (catalog, selection) = look(self.env, self.options, &mut self.syncer).await?;
+        self.look_for_rivals(&selection, began);
         self.result.states = selection.states.clone();
         self.result.rounds += 1;
         Ok(Seen { catalog, selection })

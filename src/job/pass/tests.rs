@@ -13,6 +13,7 @@ mod hollow;
 mod outgrown;
 mod proof;
 mod quarantine;
+mod rival;
 mod rows;
 mod schedule;
 

@@ -107,6 +107,7 @@ struct Counted {
     views: Looks,
     todo: Option<Todo>,
     waiting: Vec<Waiting>,
+    rivals: usize,
 }
 
 impl Looks {
@@ -152,6 +153,7 @@ impl Default for Counts {
                 views: Looks::new(),
                 todo: None,
                 waiting: Vec::new(),
+                rivals: 0,
             }),
         }
     }
@@ -173,6 +175,7 @@ impl Report for Counts {
                 counted.looks.look(took, Some((&selection.states, selection.labels_removed)));
                 counted.waiting = waiting(&selection.blocks);
             }
+            Event::Rivals { blocks } => counted.rivals = blocks,
             Event::LookFailed { took, .. } => counted.looks.look(took, None),
             Event::Collected { took, error, .. } => match error {
                 // Thanos times what succeeded
@@ -303,6 +306,8 @@ impl Counted {
         for (group, labels) in &self.quarantined {
             family.value(&[("group", group), ("labels", labels)], 1.0);
         }
+        let help = "Blocks that another compactor made since this one looked first: more than 0 where two work on one bucket.";
+        page.one("blockyard_compact_rival_blocks", Type::Gauge, help, self.rivals as f64);
         let counter = |page: &mut Page, name, help, value: u64| page.one(name, Type::Counter, help, value as f64);
         let help = "Total number of retries after retriable compactor error.";
         counter(page, "thanos_compact_retries_total", help, self.retries);

@@ -98,6 +98,9 @@ impl<C: Compactor> Pass<'_, C> {
         let mut ready = Vec::with_capacity(groups.len());
         for mut group in groups {
             let now = self.env.clock.now();
+            if self.is_anothers(&group, now) {
+                continue;
+            }
             let waits = self.holds.state.waits(Work::Compaction, &group.key, &group.labels, None, now).cloned();
             if let Some(entry) = waits.filter(|_| self.options.back_off) {
                 self.stop(&group.key, Standing::Retrying);
@@ -198,6 +201,10 @@ impl<C: Compactor> Pass<'_, C> {
     /// Why a block is not downsampled now.
     async fn what_is_against(&mut self, block: &mut CatalogBlock) -> Option<Entry> {
         let (work, key, now) = (Work::Downsampling, block.group_key(), self.env.clock.now());
+        if let Some(rival) = self.rivals.of(&block.labels, now) {
+            let entry = Entry::new(work, Standing::Retrying, self.failure_of(block, None), &rival.error(), rival.made);
+            return Some(Entry { next_try: rival.until, ..entry });
+        }
         let state = &self.holds.state;
         let held = state.held(work, &key, &block.labels).find(|e| e.culprits().contains(&block.id));
         let waits = state.waits(work, &key, &block.labels, Some(block.id), now).filter(|_| self.options.back_off);

@@ -1,10 +1,12 @@
 //! Which groups and blocks a pass leaves alone, and what a failure means for those that come after it.
 //!
-//! [`leave`] asks before a job begins, [`blame`] judges how it ended, [`lift`] ends what is over, [`tell`] says it all.
+//! [`leave`] asks before a job begins, [`blame`] judges how it ended, [`lift`] ends what is over,
+//! [`rival`] makes room for who else is at work, [`tell`] says it all.
 
 mod blame;
 mod leave;
 mod lift;
+mod rival;
 mod tell;
 
 use std::collections::{HashMap, HashSet};
@@ -20,12 +22,15 @@ use crate::job::{Env, Event, Level};
 use crate::model::{BlockId, LabelSet, Millis};
 
 /// What a pass knows of failures: those of passes before, and its own.
+#[derive(Default)]
 pub(crate) struct Holds {
     state: Quarantine,
     /// Failures that are found anew in each pass: groups that cannot be planned, objects that are not there.
     found: Vec<Entry>,
     /// Blocks of jobs of which the result says already that they are left alone.
     told: HashSet<Vec<BlockId>>,
+    /// Blocks of other compactors that people heard of.
+    rivals_told: HashSet<BlockId>,
     /// How often a group, or a block, asked for a new look.
     looks: HashMap<String, u32>,
     /// Blocks that lacked something when they were listed by themselves, with the print of the look before that.
@@ -47,10 +52,7 @@ impl Holds {
     /// As kept in `folder` about `bucket`, and what is wrong with the file, if anything is.
     pub(crate) fn read(folder: &Path, bucket: &str, options: &PassOptions) -> (Holds, Option<String>) {
         let (state, warning) = if options.quarantine { store::read(folder, bucket) } else { Default::default() };
-        let groups = 0;
-        let holds =
-            Holds { state, found: Vec::new(), told: HashSet::new(), looks: HashMap::new(), flawed: HashMap::new(), groups };
-        (holds, warning)
+        (Holds { state, ..Holds::default() }, warning)
     }
 
     /// Whether later passes know of it.
