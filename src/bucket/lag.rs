@@ -1,6 +1,7 @@
 //! Listings that are held against what this process did: see [`Own`](super::Own).
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, Stream, StreamExt};
@@ -21,9 +22,11 @@ pub(super) fn of_all(
 ) -> impl Stream<Item = Result<Object>> + Send {
     let began = bucket.own().number();
     let shown: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let has_failed = Arc::new(AtomicBool::new(false));
     let listed = {
-        let (bucket, shown) = (bucket.clone(), Arc::clone(&shown));
+        let (bucket, shown, has_failed) = (bucket.clone(), Arc::clone(&shown), Arc::clone(&has_failed));
         found.filter_map(move |object| {
+            has_failed.fetch_or(object.is_err(), Ordering::Relaxed);
             let believe = object.as_ref().map_or(Believe::Listing, |o| bucket.own().listed(&o.key));
             let asks = (believe == Believe::Nobody).then(|| bucket.clone());
             if let (Ok(object), true) = (&object, believe != Believe::Listing) {
@@ -39,8 +42,12 @@ pub(super) fn of_all(
     };
     let rest = async move {
         let shown = std::mem::take(&mut *shown.lock().unwrap_or_else(PoisonError::into_inner));
-        let missing = bucket.own().missing(&prefix, &shown);
-        bucket.own().settle(&prefix, began, &shown);
+        // what a listing that failed does not show may be in its other part
+        let is_whole = !has_failed.load(Ordering::Relaxed);
+        let missing = if is_whole { bucket.own().missing(&prefix, &shown) } else { Default::default() };
+        if is_whole {
+            bucket.own().settle(&prefix, began, &shown);
+        }
         let each = missing.into_iter().map(move |key| {
             let bucket = bucket.clone();
             async move { ask(&bucket, &key, began).await }

@@ -369,6 +369,8 @@ impl Bucket {
     /// `Unavailable`, `Denied` from the provider.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         let (began, len) = (Instant::now(), bytes.len() as u64);
+        // what cannot be named was not written either
+        self.inner.keys.object(key)?;
         self.inner.own.writes(key);
         let done = self.write(key, bytes).await;
         self.inner.own.writes(key);

@@ -245,7 +245,11 @@ mod tests {
         let made = options(&["--min-time=-1s", "--hash-func=SHA256", "--block-discovery-strategy=recursive"]).unwrap();
         assert_eq!(made.min_time, 999_999_000);
         assert_eq!(format!("{:?} {:?}", made.hash_func, made.discovery), "Sha256 Recursive");
+        let budgets = ["--compact.memory-budget=0", "--compact.memory-budget=1GB"].map(|f| options(&[f]).unwrap().memory_budget);
+        assert_eq!(budgets, [u64::MAX, 1 << 30]);
         let plain = options(&[]).unwrap();
-        assert_eq!(format!("{plain:?}"), format!("{:?}", blockyard::job::pass::PassOptions::default()));
+        // the budget is the machine's
+        let default = blockyard::job::pass::PassOptions { memory_budget: plain.memory_budget, ..Default::default() };
+        assert_eq!(format!("{plain:?}"), format!("{default:?}"));
     }
 }
