@@ -22,7 +22,9 @@ fn a_plan_for_people_and_for_programs() {
     }
     assert!(table.out.lines().all(|line| line.chars().count() <= 100), "{}", table.out);
     let dry = blockyard(dir.path(), &[&["compact", "--dry-run"], &plan[3..]].concat());
-    let without_time = |text: &str| text.lines().filter(|l| !l.contains("looked at")).map(str::to_owned).collect::<Vec<_>>();
+    // a long path has the time wrapped into a line of its own
+    let is_time = |line: &str| line.contains("looked at") || line.trim().parse::<jiff::Timestamp>().is_ok();
+    let without_time = |text: &str| text.lines().filter(|l| !is_time(l)).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(without_time(&dry.out), without_time(&table.out), "{}", dry.err);
 
     let json = blockyard(dir.path(), &[&plan[..], &["--output=json"]].concat());
